@@ -1,0 +1,112 @@
+"""The closed vocabularies of the contract: one spelling for database, pipeline and API."""
+
+from enum import StrEnum
+
+
+class EmployeeStatus(StrEnum):
+    """Only active employees are matched (I3)."""
+
+    ACTIVE = "active"
+    TERMINATED = "terminated"
+
+
+class TaskStatus(StrEnum):
+    """Only active tasks are run by the schedule (I7)."""
+
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+
+
+class RunKind(StrEnum):
+    """A preview does everything but the replace (I14)."""
+
+    IMPORT = "import"
+    PREVIEW = "preview"
+
+
+class RunTrigger(StrEnum):
+    """What made the run."""
+
+    SCHEDULE = "schedule"
+    RUN_NOW = "run_now"
+
+
+class RunStatus(StrEnum):
+    """The life of a run (I9)."""
+
+    WAITING = "waiting"
+    IN_PROGRESS = "in_progress"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINAL_STATUSES = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
+
+
+class RunPhase(StrEnum):
+    """The steps of a run, in their order."""
+
+    FETCH = "fetch"
+    PARSE = "parse"
+    MATCH = "match"
+    REPLACE = "replace"
+    REPORT = "report"
+
+
+class RecordSource(StrEnum):
+    """Who wrote a certification or an endorsement last."""
+
+    IMPORT = "import"
+    MANUAL = "manual"
+
+
+class Role(StrEnum):
+    """What a token may do; api.md, Roles."""
+
+    VIEWER = "viewer"
+    HR = "hr"
+    ADMIN = "admin"
+    OPS = "ops"
+
+
+class FindingKind(StrEnum):
+    """The lists of a run's report."""
+
+    SKIPPED = "skipped"
+    OTHER_NAME = "other_name"
+    REJECTED = "rejected"
+    DISAGREEMENT = "disagreement"
+    OVERWRITTEN = "overwritten"
+    MISSING = "missing_certification"
+    EXPIRED = "expired"
+    BLANK_DATES = "blank_dates"
+    WARNING = "warning"
+
+
+class FileState(StrEnum):
+    """Where a fetched licence file stands (I2)."""
+
+    FETCHED = "fetched"
+    RETAINED = "retained"
+    QUARANTINED = "quarantined"
+
+
+class ConnectionPhase(StrEnum):
+    """How far an SFTP attempt came."""
+
+    CONNECT = "connect"
+    HOST_KEY = "host_key"
+    AUTHENTICATE = "authenticate"
+    LIST = "list"
+    DOWNLOAD = "download"
+
+
+IMPORTED_STATUSES = frozenset({"ACT", "UDR"})
+"""Licence statuses that are imported (I4); a layout may name others for its state."""
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""Days of a recurrence, in ISO order."""
+
+DEFAULT_DISTRICT = "default"
+"""The newcomer's district (I15)."""
