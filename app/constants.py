@@ -87,7 +87,6 @@ class FindingKind(StrEnum):
 class FileState(StrEnum):
     """Where a fetched licence file stands (I2)."""
 
-    FETCHED = "fetched"
     RETAINED = "retained"
     QUARANTINED = "quarantined"
 

@@ -1,0 +1,23 @@
+"""The tables. Importing this package declares them all on `SQLModel.metadata`."""
+
+from app.models.certification import Certification, Endorsement
+from app.models.district import District
+from app.models.employee import Employee, JobClass
+from app.models.import_file import ImportFile
+from app.models.run import Run, RunFinding
+from app.models.sftp_connection import ConnectionEvent, SftpConnection
+from app.models.task import Task
+
+__all__ = [
+    "Certification",
+    "ConnectionEvent",
+    "District",
+    "Employee",
+    "Endorsement",
+    "ImportFile",
+    "JobClass",
+    "Run",
+    "RunFinding",
+    "SftpConnection",
+    "Task",
+]

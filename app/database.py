@@ -1,0 +1,147 @@
+"""The engine, its transactions, and the guard between an import and other writers of a district.
+
+One class serves both databases, so that nothing above it asks which one it talks to.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.errors import ConfigurationError, ServiceUnavailableError
+from app.settings import Settings
+
+SQLITE_PRAGMAS = {
+    "journal_mode": "WAL",  # readers go on while one writes
+    "synchronous": "NORMAL",  # with WAL: safe against a crash of the process
+    "busy_timeout": "5000",  # ms a writer waits for another
+    "foreign_keys": "ON",
+    "cache_size": "-65536",  # KiB
+    "temp_store": "FILE",  # staging tables must not grow in memory
+}
+GUARD_WAIT = "10s"
+"""How long PostgreSQL lets a writer wait for a district's guard before it answers 503."""
+
+
+def database_url(settings: Settings) -> URL:
+    """Return the URL of the database with the driver that this service uses.
+
+    PostgreSQL is given as `postgresql://…` (or `postgres://…`); without a setting it is SQLite in
+    `DATA_DIR`. Raises ConfigurationError for any other scheme.
+    """
+    if settings.database_url is None:
+        return URL.create("sqlite+aiosqlite", database=str((settings.data_dir / "certsync.db").absolute()))
+    try:
+        url = make_url(settings.database_url.get_secret_value())
+    except ArgumentError as error:
+        raise ConfigurationError(
+            "CERTSYNC_DATABASE_URL cannot be read; give postgresql://user:password@host:5432/name"
+        ) from error
+    drivers = {
+        "postgresql": "postgresql+psycopg",
+        "postgres": "postgresql+psycopg",
+        "sqlite": "sqlite+aiosqlite",
+    }
+    dialect = url.drivername.split("+")[0]
+    if dialect not in drivers:
+        raise ConfigurationError(
+            f"CERTSYNC_DATABASE_URL names {dialect!r}; give postgresql://… or leave it out for SQLite"
+        )
+    return url.set(drivername=drivers[dialect])
+
+
+def md5_hex(text: str) -> str:
+    """Return the MD5 of `text` in hexadecimal, as PostgreSQL's function of that name does."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def configure_sqlite(engine: AsyncEngine) -> None:
+    """Make every SQLite connection of `engine` durable, checked, and explicit about its transactions.
+
+    The driver's own implicit BEGIN is always deferred, and a deferred read-then-write fails at once
+    where an immediate one waits; so the driver is told to leave transactions to us.
+    """
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def _connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for name, value in SQLITE_PRAGMAS.items():
+            cursor.execute(f"PRAGMA {name}={value}")
+        cursor.close()
+        connection.create_function("md5", 1, md5_hex, deterministic=True)
+
+    @sa.event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+class Database:
+    """The connections of one process.
+
+    `engine` serves reads, `writer` the same pool with SQLite's write lock taken at BEGIN.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        url = database_url(settings)
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self.engine = create_async_engine(url)
+            configure_sqlite(self.engine)
+        else:
+            self.engine = create_async_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10)
+        self.writer = self.engine.execution_options(sqlite_begin="IMMEDIATE")
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """Yield a session for queries; nothing of it is committed."""
+        async with AsyncSession(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """Yield a session in a transaction that is committed at the end, or rolled back by an exception.
+
+        Raises ServiceUnavailableError when the database stays locked by another writer.
+        """
+        try:
+            async with AsyncSession(self.writer, expire_on_commit=False) as session, session.begin():
+                yield session
+        except OperationalError as error:
+            if is_lock_timeout(error):
+                raise ServiceUnavailableError(
+                    "The database is busy with another change. Try again shortly.",
+                    headers={"Retry-After": "5"},
+                ) from error
+            raise
+
+    async def close(self) -> None:
+        """Close every pooled connection."""
+        await self.engine.dispose()
+
+
+async def take_guard(connection: AsyncConnection, district_id: str, *, shared: bool) -> None:
+    """Hold the district's guard until the transaction ends: shared for writers, exclusive for a replace.
+
+    On SQLite BEGIN IMMEDIATE has already done it. Raises OperationalError after `GUARD_WAIT`.
+    """
+    if connection.dialect.name == "sqlite":
+        return
+    function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    await connection.execute(sa.text(f"SET LOCAL lock_timeout = '{GUARD_WAIT}'"))
+    await connection.execute(
+        sa.text(f"SELECT {function}(hashtextextended('certsync/' || :district, 0))"),
+        {"district": district_id},
+    )
+
+
+def is_lock_timeout(error: DBAPIError) -> bool:
+    """Tell whether a statement gave up waiting for another writer, on either database."""
+    return getattr(error.orig, "sqlstate", None) == "55P03" or "database is locked" in str(error.orig)

@@ -1,0 +1,25 @@
+"""Builds, once, what requests and jobs need; the one place that knows how parts are wired."""
+
+from app.crypto import load_cipher, load_signing_key
+from app.database import Database
+from app.job_queue import JobQueue
+from app.settings import Settings
+from app.storage.download_folder import DownloadFolder
+
+
+class Factory:
+    """The parts of one process, API or worker. Raises ConfigurationError when one cannot be built."""
+
+    def __init__(self, settings: Settings) -> None:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self.settings = settings
+        self.signing_key = load_signing_key(settings)
+        self.cipher = load_cipher(settings)
+        self.database = Database(settings)
+        self.queue = JobQueue(settings)
+        self.downloads = DownloadFolder(settings.data_dir / "downloads")
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.queue.close()
+        await self.database.close()

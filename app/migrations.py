@@ -1,0 +1,48 @@
+"""Brings the database's schema to what this version of the code needs."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.errors import ConfigurationError
+from app.settings import Settings
+
+SCRIPTS = Path(__file__).parent.parent / "alembic"
+
+
+def alembic_config(settings: Settings) -> Config:
+    """Return Alembic's configuration for the database of `settings`."""
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.attributes["settings"] = settings
+    return config
+
+
+def upgrade(settings: Settings, revision: str = "head") -> None:
+    """Migrate to `revision`; does nothing when the schema is there already.
+
+    Raises ConfigurationError when the database cannot be reached.
+    """
+    try:
+        command.upgrade(alembic_config(settings), revision)
+    except sa.exc.OperationalError as error:
+        raise ConfigurationError(f"The database cannot be opened: {error.orig}") from error
+
+
+def newest_revision() -> str | None:
+    """Return the revision that this version of the code was written for."""
+    return ScriptDirectory(str(SCRIPTS)).get_current_head()
+
+
+async def schema_is_current(connection: AsyncConnection) -> bool:
+    """Tell whether the database is at `newest_revision`."""
+
+    def current(sync: sa.Connection) -> str | None:
+        return MigrationContext.configure(sync).get_current_revision()
+
+    return await connection.run_sync(current) == newest_revision()
