@@ -93,10 +93,12 @@ class Database:
         url = database_url(settings)
         self.is_sqlite = url.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            self.engine = create_async_engine(url)
+            self.engine = create_async_engine(url, hide_parameters=True)
             configure_sqlite(self.engine)
         else:
-            self.engine = create_async_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10)
+            self.engine = create_async_engine(
+                url, hide_parameters=True, pool_pre_ping=True, pool_size=10, max_overflow=10
+            )
         self.writer = self.engine.execution_options(sqlite_begin="IMMEDIATE")
 
     @asynccontextmanager

@@ -164,12 +164,14 @@ class ConfigurationError(Exception):
 class RunFailure(Exception):  # noqa: N818 - it is how a run ends, and `failed` is its status
     """Ends a run as `failed`; `code` is one of api.md's and `message` is for a district administrator.
 
-    `connection` marks the failures of I10, which get an error log of their own.
+    `connection` marks the failures of I10, which get an error log of their own; `refuses_file` those for
+    which the fetched file is put aside for a look (I2).
     `diagnosis` holds what an administrator needs to find the cause; never a secret or a person's data.
     """
 
     code: ClassVar[str] = "internal_error"
     connection: ClassVar[bool] = False
+    refuses_file: ClassVar[bool] = False
 
     def __init__(self, message: str, *, diagnosis: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -240,12 +242,14 @@ class FileUnreadable(RunFailure):
     """Not text, not a licence file, or without a single data row."""
 
     code = "file_unreadable"
+    refuses_file = True
 
 
 class FileMissingColumns(RunFailure):
     """A required column is not in the header."""
 
     code = "file_missing_columns"
+    refuses_file = True
 
 
 class FileTooLarge(RunFailure):
@@ -258,12 +262,14 @@ class TooManyRejectedRows(RunFailure):
     """More rows than `MAX_REJECTED_PERCENT` were rejected."""
 
     code = "too_many_rejected_rows"
+    refuses_file = True
 
 
 class TooMuchShrink(RunFailure):
     """More than `MAX_SHRINK_PERCENT` of the licensed employees would hold none."""
 
     code = "too_much_shrink"
+    refuses_file = True
 
 
 class WorkerLost(RunFailure):

@@ -3,6 +3,8 @@
 from app.crypto import load_cipher, load_signing_key
 from app.database import Database
 from app.job_queue import JobQueue
+from app.services.run_execution import RunExecution
+from app.services.runs import RunService
 from app.settings import Settings
 from app.storage.download_folder import DownloadFolder
 
@@ -18,6 +20,8 @@ class Factory:
         self.database = Database(settings)
         self.queue = JobQueue(settings)
         self.downloads = DownloadFolder(settings.data_dir / "downloads")
+        self.runs = RunService(self.database, self.queue, settings)
+        self.execution = RunExecution(self.database, settings, self.cipher, self.downloads)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -72,8 +72,8 @@ class JobQueue:
             )
         return self._pool
 
-    async def enqueue_run(self, run_id: UUID, attempt: int) -> bool:
-        """Ask for the execution of a run, once for each attempt; False when Redis does not answer.
+    async def enqueue_run(self, run_id: UUID, attempt: str) -> bool:
+        """Ask for the execution of a run, once for each `attempt`; False when Redis does not answer.
 
         A lost nudge is harmless: the sweep finds the waiting run and asks again.
         """

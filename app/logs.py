@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import traceback
+from typing import Any
 
 import structlog
 from structlog.types import Processor
@@ -42,3 +44,20 @@ def configure_logging(settings: Settings) -> None:
     # These log addresses, user names or every message of a connection at INFO.
     for chatty in ("asyncssh", "uvicorn.access", "httpx", "fontTools", "weasyprint"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def trace(error: BaseException) -> dict[str, Any]:
+    """Return what a log line says of an unexpected error: kinds and places, but no message.
+
+    Messages of exceptions quote what they stumbled over; a database's quote the row it refused.
+    """
+    chain: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        chain.append(f"{type(cause).__name__}\n{''.join(traceback.format_tb(cause.__traceback__))}")
+        cause = cause.__cause__ or cause.__context__
+    return {
+        "error": type(error).__name__,
+        "sqlstate": getattr(getattr(error, "orig", None), "sqlstate", None),
+        "trace": "\ncaused by ".join(chain),
+    }

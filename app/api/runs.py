@@ -1,0 +1,134 @@
+"""Runs: start, follow, and read what they found."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Query, Response
+from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
+
+from app.api.dependencies import Admin, FactoryDep, Viewer
+from app.api.pages import PageOf, PageQuery
+from app.api.problems import problems
+from app.api.router import BASE, api_router
+from app.api.run_exports import rejected_csv, report_json, skipped_csv
+from app.api.schemas.runs import RunAnswer, RunRequest
+from app.constants import RunKind
+from app.errors import (
+    FieldError,
+    NotFoundError,
+    ReportNotReadyError,
+    RunInProgressError,
+    ValidationFailedError,
+)
+from app.services.runs import RunOptions
+
+router = api_router("", tag="Runs")
+
+
+def media(media_type: str, schema: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses=` of a route that answers a file of this type, or 404 until there is one."""
+    content = {media_type: {"schema": schema or {"type": "string"}}}
+    return {
+        200: {"description": "The file.", "content": content},
+        **problems(NotFoundError, ReportNotReadyError),
+    }
+
+
+@router.post(
+    "/tasks/{task_id}/run",
+    status_code=202,
+    summary="Run a task now",
+    responses=problems(NotFoundError, RunInProgressError),
+)
+async def run_task_now(
+    task_id: UUID, response: Response, factory: FactoryDep, caller: Admin, body: RunRequest | None = None
+) -> RunAnswer:
+    """Start a run without waiting for the schedule, of an inactive task too.
+
+    Answers at once; follow the run at `Location`. One run of a district at a time: while one is in
+    progress, or due and waiting, the answer is 409 with its `run_id`.
+    """
+    asked = body or RunRequest()
+    if asked.kind is RunKind.PREVIEW:
+        message = "previews are not available yet; use import"
+        raise ValidationFailedError(
+            f"kind: {message}.", errors=[FieldError(("body", "kind"), message, "unavailable")]
+        )
+    options = RunOptions(kind=asked.kind, accept_shrink=asked.accept_shrink)
+    run = await factory.runs.start(caller.district, task_id, caller.user, options)
+    response.headers["Location"] = f"{BASE}/runs/{run.id}"
+    return RunAnswer.of(run)
+
+
+@router.get("/runs", summary="List runs")
+async def list_runs(
+    query: Annotated[PageQuery, Query()], factory: FactoryDep, caller: Viewer
+) -> PageOf[RunAnswer]:
+    """Return runs, the newest first."""
+    page = await factory.runs.list(caller.district, query.page)
+    return PageOf(items=[RunAnswer.of(run) for run in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/runs/{run_id}", summary="Get a run", responses=problems(NotFoundError))
+async def get_run(run_id: UUID, factory: FactoryDep, caller: Viewer) -> RunAnswer:
+    """Return a run with its phase, progress and figures; ask again to follow it."""
+    return RunAnswer.of(await factory.runs.get(caller.district, run_id))
+
+
+@router.get(
+    "/runs/{run_id}/report.pdf",
+    summary="Report as PDF",
+    response_class=FileResponse,
+    responses=media("application/pdf", {"type": "string", "format": "binary"}),
+)
+async def get_report_pdf(run_id: UUID, factory: FactoryDep, caller: Viewer) -> FileResponse:
+    """Return the summary report; it may come a little after the run ends."""
+    path = await factory.runs.pdf(caller.district, run_id)
+    return FileResponse(path, media_type="application/pdf", filename=f"import-report-{run_id}.pdf")
+
+
+@router.get(
+    "/runs/{run_id}/report.json",
+    summary="Report as JSON",
+    response_class=StreamingResponse,
+    responses=media("application/json", {"type": "object"}),
+)
+async def get_report_json(run_id: UUID, factory: FactoryDep, caller: Viewer) -> StreamingResponse:
+    """Return the same facts as the PDF, with every list whole."""
+    run, report = await factory.runs.report(caller.district, run_id)
+    return StreamingResponse(report_json(factory.runs, run, report), media_type="application/json")
+
+
+@router.get(
+    "/runs/{run_id}/skipped.csv",
+    summary="Skipped employees as CSV",
+    response_class=StreamingResponse,
+    responses=media("text/csv"),
+)
+async def get_skipped_csv(run_id: UUID, factory: FactoryDep, caller: Viewer) -> StreamingResponse:
+    """Return a line for each candidate of each skipped employee, with what disagreed."""
+    run = await factory.runs.ended(caller.district, run_id)
+    return StreamingResponse(skipped_csv(factory.runs, run), media_type="text/csv")
+
+
+@router.get(
+    "/runs/{run_id}/rejected.csv",
+    summary="Rejected rows as CSV",
+    response_class=StreamingResponse,
+    responses=media("text/csv"),
+)
+async def get_rejected_csv(run_id: UUID, factory: FactoryDep, caller: Viewer) -> StreamingResponse:
+    """Return a line for each row of the file that could not be read, with the reason."""
+    run = await factory.runs.ended(caller.district, run_id)
+    return StreamingResponse(rejected_csv(factory.runs, run), media_type="text/csv")
+
+
+@router.get(
+    "/runs/{run_id}/error.log",
+    summary="Error log of a failed connection",
+    response_class=PlainTextResponse,
+    responses=media("text/plain"),
+)
+async def get_error_log(run_id: UUID, factory: FactoryDep, caller: Admin) -> PlainTextResponse:
+    """Return what an administrator needs to find out why the connection failed; it has no secret."""
+    return PlainTextResponse(await factory.runs.error_log(caller.district, run_id))

@@ -1,0 +1,143 @@
+"""What the replace would have to write, so that it writes that and nothing else (I5).
+
+Reported is a delete-and-reimport; written is only what differs. Computed before the lock, and valid as long
+as the district's two data versions stand still.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.constants import RecordSource
+from app.pipeline.match import active, certification, employee, endorsement
+from app.storage import staging
+from app.storage.staging import (
+    certification_change,
+    endorsement_change,
+    wanted_certification,
+    wanted_endorsement,
+)
+
+
+class Change(StrEnum):
+    """What happens to one record."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+CERTIFICATION_FIELDS = ("status", "issue_date", "expiration_date")
+"""What of a certification an import can change; the rest is its identity."""
+ENDORSEMENT_FIELDS = ("description", "issue_date", "expiration_date", "limitation")
+"""What of an endorsement an import can change."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Numbers of one kind of record: held before, held after, and what is written."""
+
+    held: int
+    wanted: int
+    added: int
+    changed: int
+    removed: int
+
+    def summary(self) -> dict[str, int]:
+        """Return the figures as I12 reports them, with what is behind them."""
+        return {
+            "deleted": self.held,
+            "imported": self.wanted,
+            "added": self.added,
+            "changed": self.changed,
+            "removed": self.removed,
+            "unchanged": self.wanted - self.added - self.changed,
+        }
+
+
+async def find_differences(connection: AsyncConnection, district_id: str) -> tuple[Difference, Difference]:
+    """Fill the change tables; return the numbers of certifications and of endorsements."""
+    await staging.create(connection, certification_change, endorsement_change)
+    certifications = await _compare(
+        connection,
+        existing=certification,
+        wanted=wanted_certification,
+        change=certification_change,
+        differs=differs(certification, wanted_certification, CERTIFICATION_FIELDS),
+        district_id=district_id,
+    )
+    endorsements = await _compare(
+        connection,
+        existing=endorsement,
+        wanted=wanted_endorsement,
+        change=endorsement_change,
+        differs=differs(endorsement, wanted_endorsement, (*ENDORSEMENT_FIELDS, "is_primary")),
+        district_id=district_id,
+    )
+    return certifications, endorsements
+
+
+def differs(existing: sa.Table, wanted: sa.Table, fields: tuple[str, ...]) -> sa.ColumnElement[bool]:
+    """Return the condition that a field differs, or that the record is no longer a manual one."""
+    return sa.or_(
+        existing.c.source != RecordSource.IMPORT,
+        *(existing.c[name].is_distinct_from(wanted.c[name]) for name in fields),
+    )
+
+
+def held_by_active(existing: sa.Table, district_id: str) -> sa.ColumnElement[bool]:
+    """Return the condition on records that an import replaces: those of active employees."""
+    return sa.and_(
+        existing.c.district_id == district_id,
+        existing.c.employee_id.in_(sa.select(employee.c.id).where(active(district_id))),
+    )
+
+
+async def _compare(
+    connection: AsyncConnection,
+    *,
+    existing: sa.Table,
+    wanted: sa.Table,
+    change: sa.Table,
+    differs: sa.ColumnElement[bool],
+    district_id: str,
+) -> Difference:
+    same_record = sa.and_(existing.c.district_id == district_id, existing.c.public_id == wanted.c.public_id)
+    columns = [column.name for column in change.columns]
+    added = (
+        sa.select(sa.literal(Change.ADDED.value), wanted.c.public_id, sa.null())
+        .select_from(wanted.outerjoin(existing, same_record))
+        .where(existing.c.id.is_(None))
+    )
+    changed = sa.select(sa.literal(Change.CHANGED.value), existing.c.public_id, existing.c.id).join_from(
+        existing, wanted, sa.and_(same_record, differs)
+    )
+    removed = (
+        sa.select(sa.literal(Change.REMOVED.value), existing.c.public_id, existing.c.id)
+        .select_from(existing.outerjoin(wanted, same_record))
+        .where(held_by_active(existing, district_id), wanted.c.public_id.is_(None))
+    )
+    counts: dict[str, int] = {}
+    queries: dict[Change, sa.Select[Any]] = {
+        Change.ADDED: added,
+        Change.CHANGED: changed,
+        Change.REMOVED: removed,
+    }
+    for kind, query in queries.items():
+        result = await connection.execute(sa.insert(change).from_select(columns, query))
+        counts[kind.value] = result.rowcount
+    await staging.settle(connection, change)
+    return Difference(
+        held=await _count(connection, existing, held_by_active(existing, district_id)),
+        wanted=await _count(connection, wanted),
+        **counts,
+    )
+
+
+async def _count(connection: AsyncConnection, table: sa.Table, *where: sa.ColumnElement[bool]) -> int:
+    return int(
+        (await connection.execute(sa.select(sa.func.count()).select_from(table).where(*where))).scalar_one()
+    )

@@ -1,0 +1,93 @@
+"""Shows that a run's worker lives, and how far it is, while the run's own statements are busy."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.constants import RunPhase
+from app.database import Database
+from app.errors import ServiceUnavailableError
+from app.models.base import utc_now
+from app.storage import runs
+
+BEAT = 1.0
+"""Seconds between beats, and so the age of the progress that the API shows."""
+
+# Where a phase begins and ends on the scale of the whole run, in percent.
+SCALE = {
+    RunPhase.FETCH: (0, 30),
+    RunPhase.PARSE: (30, 60),
+    RunPhase.MATCH: (60, 90),
+    RunPhase.REPLACE: (90, 99),
+}
+
+log = structlog.get_logger()
+
+
+class OwnershipLostError(Exception):
+    """Another execution has taken the run over, or it was ended: this one must not write any more."""
+
+
+@dataclass
+class Progress:
+    """How far a run is; written with the next beat."""
+
+    phase: RunPhase = RunPhase.FETCH
+    percent: int = 0
+
+    def enter(self, phase: RunPhase) -> None:
+        """Begin a phase."""
+        self.phase = phase
+        self.percent = SCALE[phase][0]
+
+    def at(self, done: int, total: int) -> None:
+        """Tell that `done` of `total` of the phase's work is done."""
+        low, high = SCALE[self.phase]
+        self.percent = low + (high - low) * min(done, total) // max(total, 1)
+
+
+@asynccontextmanager
+async def heartbeat(database: Database, run_id: UUID, owner: UUID, progress: Progress) -> AsyncIterator[None]:
+    """Beat while the body runs; raises OwnershipLostError in it as soon as the run is not `owner`'s."""
+    body = asyncio.current_task()
+    assert body is not None
+    lost = False
+
+    async def beat() -> None:
+        nonlocal lost
+        while True:
+            try:
+                async with database.write() as session:
+                    mine = await runs.update_owned(
+                        await session.connection(),
+                        run_id,
+                        owner,
+                        heartbeat_at=utc_now(),
+                        phase=progress.phase,
+                        progress=progress.percent,
+                    )
+                if not mine:
+                    lost = True
+                    body.cancel()
+                    return
+            except (SQLAlchemyError, ServiceUnavailableError) as error:
+                # A database that is busy or restarting does not end the run; its own statements tell.
+                log.warning("heartbeat_missed", run_id=str(run_id), error=type(error).__name__)
+            await asyncio.sleep(BEAT)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not lost:
+            raise
+        body.uncancel()
+        raise OwnershipLostError from None
+    finally:
+        beating.cancel()
+        await asyncio.wait([beating])

@@ -1,0 +1,208 @@
+"""Who of the file is ours, and which records they should hold: set-based SQL on the staging tables (I3, I4)."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.constants import EmployeeStatus
+from app.models import Certification, Employee, Endorsement
+from app.storage import staging
+from app.storage.record_ids import sql_certification_id, sql_endorsement_id
+from app.storage.staging import (
+    matched_row,
+    staged_person,
+    staged_row,
+    wanted_certification,
+    wanted_endorsement,
+)
+
+employee = Employee.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
+certification = Certification.__table__  # type: ignore[attr-defined]
+endorsement = Endorsement.__table__  # type: ignore[attr-defined]
+
+LICENCE = (matched_row.c.employee_id, matched_row.c.license_number, matched_row.c.license_type)
+
+
+def active(district_id: str) -> sa.ColumnElement[bool]:
+    """Return the condition on `employee` for those who are matched at all."""
+    return sa.and_(employee.c.district_id == district_id, employee.c.status == EmployeeStatus.ACTIVE)
+
+
+async def match(connection: AsyncConnection, district_id: str, statuses: Sequence[str]) -> None:
+    """Fill the tables of matched rows, people and wanted records from `staged_row`.
+
+    `statuses` are the imported licence statuses, the preferred first. Everything is a statement of the
+    database; nothing of the file is held here.
+    """
+    await staging.create(connection, staged_person, matched_row, wanted_certification, wanted_endorsement)
+    await connection.execute(_insert(staged_person, _people()))
+    await staging.settle(connection, staged_person)
+    await connection.execute(_insert(matched_row, _matched(district_id)))
+    await staging.settle(connection, matched_row)
+    await connection.execute(_insert(wanted_certification, _certifications(district_id, statuses)))
+    await staging.settle(connection, wanted_certification)
+    await connection.execute(_insert(wanted_endorsement, _endorsements()))
+    await staging.settle(connection, wanted_endorsement)
+    await keep_primary_choices(connection, district_id)
+
+
+def _insert(table: sa.Table, query: sa.Select[tuple[object, ...]]) -> sa.Insert:
+    return sa.insert(table).from_select([column.name for column in table.columns], query)
+
+
+def _people() -> sa.Select[tuple[object, ...]]:
+    person = (
+        sa.select(
+            staged_row.c.educator_key,
+            staged_row.c.name_key,
+            sa.func.min(staged_row.c.educator_id).label("educator_id"),
+            sa.func.min(staged_row.c.last_name).label("last_name"),
+            sa.func.min(staged_row.c.first_name).label("first_name"),
+            sa.func.count().label("rows"),
+        )
+        .group_by(staged_row.c.educator_key, staged_row.c.name_key)
+        .subquery()
+    )
+    by_id = {"partition_by": person.c.educator_key, "order_by": person.c.name_key.nulls_last()}
+    by_name = {"partition_by": person.c.name_key, "order_by": person.c.educator_key}
+    return sa.select(
+        *person.c,
+        sa.func.row_number().over(**by_id),  # type: ignore[arg-type]
+        sa.func.count().over(partition_by=person.c.educator_key),
+        sa.func.row_number().over(**by_name),  # type: ignore[arg-type]
+        sa.func.count().over(partition_by=person.c.name_key),
+    )
+
+
+def _matched(district_id: str) -> sa.Select[tuple[object, ...]]:
+    """All three must agree: State Staff ID, last name and first name (the two names are one key)."""
+    from_file = [staged_row.c[name] for name in matched_row.columns.keys() if not name.startswith("employee")]
+    return sa.select(from_file[0], employee.c.id, employee.c.employee_number, *from_file[1:]).join_from(
+        staged_row,
+        employee,
+        sa.and_(
+            active(district_id),
+            employee.c.educator_key == staged_row.c.educator_key,
+            employee.c.name_key == staged_row.c.name_key,
+        ),
+    )
+
+
+def _certifications(district_id: str, statuses: Sequence[str]) -> sa.Select[tuple[object, ...]]:
+    """One certification a licence; where its rows disagree, the one that lasts longest wins (I4)."""
+    rank = sa.func.row_number().over(
+        partition_by=LICENCE,
+        order_by=(
+            matched_row.c.expiration_date.desc().nulls_last(),
+            matched_row.c.issue_date.desc().nulls_last(),
+            sa.case({status: place for place, status in enumerate(statuses)}, value=matched_row.c.status),
+        ),
+    )
+    ranked = sa.select(matched_row, rank.label("place")).subquery()
+    return sa.select(
+        sql_certification_id(
+            district_id, ranked.c.employee_number, ranked.c.license_number, ranked.c.license_type
+        ),
+        ranked.c.employee_id,
+        ranked.c.license_number,
+        ranked.c.license_type,
+        ranked.c.status,
+        ranked.c.issue_date,
+        ranked.c.expiration_date,
+    ).where(ranked.c.place == 1)
+
+
+def _endorsements() -> sa.Select[tuple[object, ...]]:
+    """Each distinct (code, limitation, dates) of a licence is an endorsement; ordinals tell equal codes apart."""
+    limitation = sa.func.coalesce(matched_row.c.limitation, "")
+    facts = (
+        wanted_certification.c.public_id,
+        wanted_certification.c.employee_id,
+        matched_row.c.code,
+        matched_row.c.limitation,
+        matched_row.c.endorsement_issue_date,
+        matched_row.c.endorsement_expiration_date,
+    )
+    distinct = (
+        sa.select(
+            *facts,
+            sa.func.max(matched_row.c.description).label("description"),
+            sa.func.row_number()
+            .over(
+                partition_by=(wanted_certification.c.public_id, matched_row.c.code),
+                order_by=(
+                    limitation,
+                    matched_row.c.endorsement_issue_date.nulls_first(),
+                    matched_row.c.endorsement_expiration_date.nulls_first(),
+                ),
+            )
+            .label("ordinal"),
+        )
+        .join_from(
+            matched_row,
+            wanted_certification,
+            sa.and_(
+                wanted_certification.c.employee_id == matched_row.c.employee_id,
+                wanted_certification.c.license_number == matched_row.c.license_number,
+                wanted_certification.c.license_type == matched_row.c.license_type,
+            ),
+        )
+        .where(matched_row.c.code.is_not(None))
+        .group_by(*facts)
+        .subquery()
+    )
+    return sa.select(
+        sql_endorsement_id(distinct.c.public_id, distinct.c.code, distinct.c.ordinal),
+        distinct.c.public_id,
+        distinct.c.employee_id,
+        distinct.c.code,
+        distinct.c.ordinal,
+        distinct.c.description,
+        distinct.c.endorsement_issue_date,
+        distinct.c.endorsement_expiration_date,
+        distinct.c.limitation,
+        sa.false(),
+    )
+
+
+async def keep_primary_choices(connection: AsyncConnection, district_id: str) -> None:
+    """Carry each employee's choice of a primary endorsement over to the same endorsement, if it came back (I5).
+
+    Several endorsements of one code on a licence are told apart by what they say, then by their ordinal,
+    since one that disappears moves the ordinals of the others.
+    """
+    chosen, wanted = endorsement, wanted_endorsement
+    same_limitation = chosen.c.limitation.is_not_distinct_from(wanted.c.limitation)
+    same_dates = sa.and_(
+        chosen.c.issue_date.is_not_distinct_from(wanted.c.issue_date),
+        chosen.c.expiration_date.is_not_distinct_from(wanted.c.expiration_date),
+    )
+    closeness = sa.case(
+        (sa.and_(same_limitation, same_dates), 0),
+        (same_limitation, 1),
+        (chosen.c.public_id == wanted.c.public_id, 2),
+        else_=3,
+    )
+    candidates = (
+        sa.select(
+            wanted.c.public_id,
+            sa.func.row_number()
+            .over(partition_by=chosen.c.id, order_by=(closeness, wanted.c.ordinal))
+            .label("place"),
+        )
+        .join_from(chosen, certification, certification.c.id == chosen.c.certification_id)
+        .join(
+            wanted,
+            sa.and_(
+                wanted.c.certification_public_id == certification.c.public_id, wanted.c.code == chosen.c.code
+            ),
+        )
+        .where(chosen.c.district_id == district_id, chosen.c.is_primary)
+        .subquery()
+    )
+    await connection.execute(
+        sa.update(wanted)
+        .where(wanted.c.public_id.in_(sa.select(candidates.c.public_id).where(candidates.c.place == 1)))
+        .values(is_primary=True)
+    )

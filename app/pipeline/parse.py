@@ -1,0 +1,230 @@
+"""Second step of a run: a licence file as a stream of rows, with a reason for every row that is no good.
+
+Memory does not grow with the file. Rejection is judged before the status, and the early filter (`wanted`)
+comes last, so that counts and rejections are the same whoever asks.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TextIO
+
+from app.errors import FileUnreadable
+from app.pipeline import keys
+from app.pipeline.cells import DATES, NAMES, TEXTS, Remembered, person_name
+from app.pipeline.columns import find_columns
+from app.pipeline.dates import DateReader
+from app.pipeline.layout import FIELDS, FieldName, Layout
+from app.pipeline.text_format import examine, records, visible
+
+HEAD_LINES = 20
+"""Lines that tell what separates the columns."""
+MAX_STATUSES = 100
+"""Other statuses counted by name; a column that is no status would have one a row."""
+OTHER_STATUSES = "(others)"
+
+
+class LicenceRow(NamedTuple):
+    """One importable row. Dates are ISO text; `line` is where the row starts in the file, from 1.
+
+    `educator_key` and `name_key` are what is compared (I3); the other texts are the file's, trimmed.
+    """
+
+    line: int
+    educator_key: str
+    name_key: str | None
+    educator_id: str
+    last_name: str
+    first_name: str
+    license_number: str
+    license_type: str
+    status: str
+    issue_date: str | None
+    expiration_date: str | None
+    endorsement_code: str | None
+    endorsement_description: str | None
+    endorsement_issue_date: str | None
+    endorsement_expiration_date: str | None
+    limitation: str | None
+
+
+class Rejection(NamedTuple):
+    """A row that cannot be read: `column` is its header, "" for the whole row; `reason` reads after both."""
+
+    line: int
+    column: str
+    value: str
+    reason: str
+
+
+@dataclass
+class RowCounts:
+    """Data rows of a file: `read` is `rejected` + `importable` + the sum of `other_status`."""
+
+    read: int = 0
+    rejected: int = 0
+    importable: int = 0
+    other_status: dict[str, int] = field(default_factory=dict)
+
+
+class Batch(NamedTuple):
+    """What came of some consecutive rows; `bytes_read` of the file so far, for progress."""
+
+    rows: list[LicenceRow]
+    rejections: list[Rejection]
+    bytes_read: int
+
+
+def everyone(_educator_key: str, _name_key: str | None) -> bool:
+    """Want every row; the early filter of `LicenceFile.batches` when there is none."""
+    return True
+
+
+class LicenceFile:
+    """An open licence file; a context manager.
+
+    `mapping` has each field's column header, `unmapped` the headers of the other columns, `counts` is
+    complete once `batches` is exhausted.
+
+    Raises FileUnreadable when the file is no licence file, FileMissingColumns when it lacks a required one.
+    """
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self.layout = layout
+        self.counts = RowCounts()
+        text_format = examine(path, layout.encoding)
+        self.encoding, self._damaged = text_format.encoding, text_format.damaged
+        self._stream: TextIO = path.open(encoding=self.encoding, errors="surrogateescape", newline="")
+        try:
+            columns = find_columns(list(islice(self._stream, HEAD_LINES)), layout)
+        except BaseException:
+            self._stream.close()
+            raise
+        self._stream.seek(0)
+        self.delimiter, self._headers = columns.delimiter, columns.headers
+        self.mapping = {name: columns.headers[at] for name, at in columns.at.items()}
+        used = set(columns.at.values())
+        self.unmapped = [header for at, header in enumerate(columns.headers) if at not in used]
+        # What has no column is appended to each row: the layout's values, and "" for the rest at -1.
+        constants = [name for name in layout.values if name not in columns.at]
+        self._appended = (*(layout.values[name] for name in constants), "")
+        width = len(columns.headers)
+        self._at = columns.at | {name: width + at for at, name in enumerate(constants)}
+        self._texts = {name: Remembered(check) for name, check in TEXTS.items()}
+        self._names = {name: Remembered(person_name) for name in NAMES}
+        date = Remembered(DateReader(layout.date_formats))
+        end_date = Remembered(DateReader(layout.date_formats, layout.no_expiration))
+        self._dates = dict(zip(DATES, (date, end_date, date, end_date), strict=True))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def batches(
+        self, wanted: Callable[[str, str | None], bool] = everyone, size: int = 5000
+    ) -> Iterator[Batch]:
+        """Yield what each `size` data rows come to; to be exhausted, and once only.
+
+        `wanted(educator_key, name_key)` is asked for each importable row; False leaves the row out of the
+        batch, not out of the counts. Raises FileUnreadable at the end when there was no data row.
+        """
+        table = records(self._stream, self.delimiter, len(self._headers), damaged=self._damaged)
+        if self.layout.header:
+            next(table)
+        while True:
+            before = self.counts.read
+            rows, rejections = self._read(islice(table, size), wanted)
+            if self.counts.read == before:
+                break
+            yield Batch(rows, rejections, self._stream.buffer.tell())
+        if not self.counts.read:
+            raise FileUnreadable(
+                "The file has a header row and no data row."
+                if self.layout.header
+                else "The file has no data row."
+            )
+
+    def _read(
+        self, table: Iterator[tuple[int, list[str], str]], wanted: Callable[[str, str | None], bool]
+    ) -> tuple[list[LicenceRow], list[Rejection]]:
+        """Read some records. Millions pass here, hence the locals, the cached checks and the one screen."""
+        rows: list[LicenceRow] = []
+        rejections: list[Rejection] = []
+        at = {name: self._at.get(name, -1) for name in FIELDS}
+        at_id, at_number, at_status, at_type, at_code, at_text, at_limit = (at[name] for name in TEXTS)
+        at_last, at_first = (at[name] for name in NAMES)
+        at_issue, at_end, at_code_issue, at_code_end = (at[name] for name in DATES)
+        ids, numbers, known_statuses, types, codes, descriptions, limitations = self._texts.values()
+        last_names, first_names = self._names.values()
+        issues, ends, code_issues, code_ends = self._dates.values()
+        name_key_of, statuses, appended = keys.join_parts, self.layout.statuses, self._appended
+        read = importable = 0
+        for line, fields, fault in table:
+            read += 1
+            if fault:
+                rejections.append(Rejection(line, "", visible(fields[0]), fault))
+                continue
+            fields.extend(appended)
+            try:
+                educator_key = ids[fields[at_id]]
+                license_number = numbers[fields[at_number]]
+                status = known_statuses[fields[at_status]].upper()
+                license_type, code = types[fields[at_type]], codes[fields[at_code]]
+                description, limitation = descriptions[fields[at_text]], limitations[fields[at_limit]]
+                last_name, last_part = last_names[fields[at_last]]
+                first_name, first_part = first_names[fields[at_first]]
+                issued, expires = issues[fields[at_issue]], ends[fields[at_end]]
+                code_issued, code_expires = code_issues[fields[at_code_issue]], code_ends[fields[at_code_end]]
+            except ValueError:
+                rejections.append(self._reject(line, fields))
+                continue
+            if status not in statuses:
+                self._count_other(status)
+                continue
+            importable += 1
+            name_key = name_key_of(last_part, first_part)
+            if wanted(educator_key, name_key):
+                rows.append(
+                    LicenceRow(
+                        line,
+                        educator_key,
+                        name_key,
+                        fields[at_id].strip(),
+                        last_name,
+                        first_name,
+                        license_number,
+                        license_type,
+                        status,
+                        issued,
+                        expires,
+                        code or None,
+                        description or None,
+                        code_issued,
+                        code_expires,
+                        limitation or None,
+                    )
+                )
+        self.counts.read += read
+        self.counts.rejected += len(rejections)
+        self.counts.importable += importable
+        return rows, rejections
+
+    def _reject(self, line: int, fields: list[str]) -> Rejection:
+        """Say what is wrong with a row that a check refused: the first fault, in the order of the checks."""
+        readers: dict[FieldName, Remembered[Any]] = {**self._texts, **self._names, **self._dates}
+        for name, reader in readers.items():
+            value = fields[self._at.get(name, -1)]
+            try:
+                reader[value]
+            except ValueError as error:
+                return Rejection(line, self.mapping.get(name, name), visible(value), str(error))
+        raise AssertionError("a refused row passes every check")
+
+    def _count_other(self, status: str) -> None:
+        other = self.counts.other_status
+        if status not in other and len(other) >= MAX_STATUSES:
+            status = OTHER_STATUSES
+        other[status] = other.get(status, 0) + 1

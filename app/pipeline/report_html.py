@@ -1,0 +1,233 @@
+"""Turns a run's report into the HTML of its PDF: what is printed, how much of it, in which words."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from functools import cache, partial
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import jinja2
+
+LISTS = (
+    "skipped",
+    "missing_certification",
+    "expired",
+    "other_name",
+    "overwritten",
+    "blank_dates",
+    "disagreement",
+    "rejected",
+)
+"""The lists in the order in which they are printed: what needs a person first comes first."""
+
+_FIELD_WORDS = {
+    "educator_id": "Educator ID",
+    "last_name": "last name",
+    "first_name": "first name",
+    "issue_date": "issue date",
+    "expiration_date": "expiration date",
+}
+_ITEM_CHARACTERS = 60  # longest value in a list; the state's longest field, a last name, has 36
+_TEXT_CHARACTERS = 500  # longest text outside the lists
+_WARNINGS = 20
+_OTHER_STATUSES = 8
+_PILED_MARKS = re.compile("([\u0300-\u036f]{4})[\u0300-\u036f]+")
+_JOINERS = "\u200c\u200d"  # invisible, but part of the spelling in some scripts
+
+
+def report_html(report: Mapping[str, Any], max_rows: int, *, now: datetime | None = None) -> str:
+    """Return the whole HTML document; it refers to nothing outside itself.
+
+    Args:
+        report: the structure of report.json; its lists may already be cut.
+        max_rows: rows printed over all lists; a candidate of a skipped employee is a row.
+        now: aware instant that is printed as the time of making; default: the current time.
+    """
+    zone = ZoneInfo(report["district"]["timezone"])
+    lists = _printed_lists(report["lists"], max_rows)
+    facts = {name: value for name, value in report.items() if name not in {"lists", "warnings"}}
+    warnings = report["warnings"]
+    summary = report["summary"]
+    return _template().render(
+        _clean(facts, _TEXT_CHARACTERS),
+        lists=lists,
+        warnings=_clean(warnings[:_WARNINGS], _TEXT_CHARACTERS),
+        more_warnings=max(0, len(warnings) - _WARNINGS),
+        other_statuses=_other_statuses(summary["rows"]["other_status"]) if summary else [],
+        attention=_attention(report),
+        generated=(now or datetime.now(UTC)).isoformat(),
+        zone=zone.key,
+        instant=partial(_instant, zone=zone),
+        duration=_duration(report["run"]),
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("app"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": _number,
+        "plural": _plural,
+        "size": _size,
+        "day": _day,
+        "fields": _fields,
+    }
+    return environment.get_template("report.html.j2")
+
+
+# What is printed
+
+
+def _printed_lists(lists: Mapping[str, Mapping[str, Any]], max_rows: int) -> dict[str, dict[str, Any]]:
+    """Share `max_rows` out over the lists: half of it evenly, so that none is starved, the rest by order."""
+    needs = {name: sum(map(_rows_of, lists[name]["items"])) for name in LISTS if name in lists}
+    even = max_rows // 2 // max(1, sum(need > 0 for need in needs.values()))
+    shares = {name: min(need, even) for name, need in needs.items()}
+    left = max_rows - sum(shares.values())
+    for name, need in needs.items():
+        extra = min(need - shares[name], left)
+        shares[name] += extra
+        left -= extra
+    return {
+        name: {
+            "total": lists[name]["total"],
+            "items": _clean(_fitting(lists[name]["items"], share), _ITEM_CHARACTERS),
+        }
+        for name, share in shares.items()
+    }
+
+
+def _rows_of(item: Mapping[str, Any]) -> int:
+    """Return the table rows an item takes: a skipped employee has one for each candidate."""
+    return max(1, len(item.get("candidates", ())))
+
+
+def _fitting(items: Sequence[Mapping[str, Any]], rows: int) -> list[Mapping[str, Any]]:
+    fitting = []
+    for item in items:
+        rows -= _rows_of(item)
+        if rows < 0:
+            break
+        fitting.append(item)
+    return fitting
+
+
+def _other_statuses(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return the most frequent statuses that are not imported; a damaged file can have thousands."""
+    ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    shown = [(_clean(status, _ITEM_CHARACTERS), count) for status, count in ranked[:_OTHER_STATUSES]]
+    rest = sum(count for _, count in ranked[_OTHER_STATUSES:])
+    return [*shown, ("all others", rest)] if rest else shown
+
+
+def _clean(value: Any, limit: int) -> Any:
+    """Return `value` with every text in it printable and at most `limit` characters long.
+
+    Control and direction characters could rearrange what stands beside them, so they show as U+FFFD;
+    of a pile of marks on one letter, which would cover other lines, only the first few are left.
+    """
+    if isinstance(value, str):
+        text = value if len(value) <= limit else value[: limit - 1] + "…"
+        return "".join(map(_printable, _PILED_MARKS.sub(r"\1", text)))
+    if isinstance(value, Mapping):
+        return {key: _clean(item, limit) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_clean(item, limit) for item in value]
+    return value
+
+
+def _printable(character: str) -> str:
+    if character.isprintable() or character in _JOINERS:
+        return character
+    return " " if character.isspace() else "\ufffd"
+
+
+# How it is worded
+
+
+def _attention(report: Mapping[str, Any]) -> list[str]:
+    """Return what a person has to look at, as phrases of the headline."""
+    summary = report["summary"]
+    if not summary:
+        return []
+    employees = summary["employees"]
+    phrases = (
+        (employees["skipped"], "{} skipped because an Educator ID or a name disagrees"),
+        (employees["missing_certification"], "{} without the certification that the job class requires"),
+        (employees["expired_certification"], "{} with an expired certification"),
+    )
+    return [phrase.format(_plural(count, "employee")) for count, phrase in phrases if count]
+
+
+def _number(value: int) -> str:
+    return f"{value:,}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _fields(names: Sequence[str]) -> str:
+    """Return field names as a capitalised phrase: `Educator ID and last name`."""
+    if not names:
+        return ""
+    phrase = _words([_FIELD_WORDS.get(name, name) for name in names])
+    return phrase[0].upper() + phrase[1:]
+
+
+def _words(parts: Sequence[str]) -> str:
+    """Return a list in plain English: `a`, `a and b`, `a, b and c`."""
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _size(count: int) -> str:
+    if count < 1000:  # noqa: PLR2004 - below it bytes are the unit
+        return _plural(count, "byte")
+    value, unit = float(count), "bytes"
+    for unit in ("kB", "MB", "GB"):  # noqa: B007 - the unit is read after the loop
+        value /= 1000
+        if value < 999.95:  # noqa: PLR2004 - rounds to less than 1,000.0
+            break
+    return f"{value:,.1f} {unit} ({count:,} bytes)"
+
+
+def _day(value: str | None) -> str:
+    """Return `2026-06-30` as `Jun 30, 2026`, with the time of day unless it is midnight."""
+    if value is None:
+        return "blank"
+    moment = datetime.fromisoformat(value)
+    return f"{_date(moment)}, {_clock(moment)}" if moment.time() != time.min else _date(moment)
+
+
+def _instant(value: str | None, zone: ZoneInfo) -> str:
+    """Return an RFC 3339 instant in the district's time zone, with the zone's abbreviation."""
+    if value is None:
+        return "not recorded"
+    moment = datetime.fromisoformat(value).astimezone(zone)
+    return f"{_date(moment)}, {_clock(moment)} {moment.tzname()}"
+
+
+def _date(moment: date) -> str:
+    return f"{moment:%b} {moment.day}, {moment.year}"
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment.hour % 12 or 12}:{moment:%M:%S %p}"
+
+
+def _duration(run: Mapping[str, Any]) -> str | None:
+    if run["actual_start"] is None or run["end"] is None:
+        return None
+    seconds = (datetime.fromisoformat(run["end"]) - datetime.fromisoformat(run["actual_start"])).total_seconds()
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "hour"), (minutes, "minute"), (rest, "second")]
+    return _words([_plural(count, unit) for count, unit in parts if count] or ["less than a second"])

@@ -1,0 +1,246 @@
+"""Executes a run: claims it, imports, ends it, and makes its report. Used by the worker and the CLI."""
+
+import asyncio
+import json
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import structlog
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from app.constants import FINAL_STATUSES, FileState, RunStatus
+from app.crypto import Cipher, DecryptionError
+from app.database import Database
+from app.errors import DatabaseFailed, InternalFailure, RunFailure, ServiceUnavailableError, WorkerLost
+from app.logs import trace
+from app.models import District, Run
+from app.models.base import utc_now
+from app.pipeline.fetch import Fetcher
+from app.pipeline.heartbeat import OwnershipLostError, Progress, heartbeat
+from app.pipeline.layout import Layout, layout_for_state, parse_layout
+from app.pipeline.pdf import PdfFailed, render_pdf
+from app.pipeline.report import instant, report_data
+from app.pipeline.run import ImportRun, keep_file
+from app.settings import Settings
+from app.storage import import_files, runs
+from app.storage.download_folder import DownloadFolder
+
+MAX_ATTEMPTS = 5
+"""A run that took so many workers down is ended instead of taking another."""
+STRAY_AGE = timedelta(hours=1)
+"""Files of the download folder that no row knows are removed when they are older."""
+
+log = structlog.get_logger()
+
+
+class RunExecution:
+    """Executes runs; one object serves a whole process.
+
+    A job may start twice, die anywhere, or meet a run that is done: the claim decides, and until the
+    commit nothing of the district has changed.
+    """
+
+    def __init__(
+        self, database: Database, settings: Settings, cipher: Cipher, downloads: DownloadFolder
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._downloads = downloads
+        self._fetcher = Fetcher(database, settings, cipher, downloads)
+
+    async def execute(self, run_id: UUID, local_path: Path | None = None) -> None:
+        """Execute the run if it is there to be taken; failures end it and are not raised.
+
+        Cancellation puts the run back to waiting, so that the next worker takes it at once.
+        """
+        structlog.contextvars.bind_contextvars(run_id=str(run_id))
+        run = await self._claim(run_id)
+        if run is not None:
+            await self._import(run, local_path)
+        await self._report(run_id)
+
+    async def _claim(self, run_id: UUID) -> Run | None:
+        owner = uuid4()
+        try:
+            async with self._database.write() as session:
+                run = await runs.claim(await session.connection(), run_id, owner, utc_now())
+        except IntegrityError:
+            log.info("run_deferred", reason="another run of the district is in progress")
+            return None
+        if run is not None:
+            log.info("run_started", district=run.district_id, attempt=run.attempt)
+        return run
+
+    async def _import(self, run: Run, local_path: Path | None) -> None:
+        assert run.owner is not None
+        progress = Progress()
+        importing: ImportRun | None = None
+        try:
+            if run.attempt > MAX_ATTEMPTS:
+                raise WorkerLost(
+                    f"The import was begun {MAX_ATTEMPTS} times and its worker was lost each time. Nothing was "
+                    "changed. Ask the operator to look at the worker's log and memory."
+                )
+            async with (
+                heartbeat(self._database, run.id, run.owner, progress),
+                asyncio.timeout(self._settings.run_timeout),
+            ):
+                district = await self._district(run.district_id)
+                importing = ImportRun(
+                    self._fetcher, run, run.owner, district, layout_of(district), progress, local_path
+                )
+                await importing.execute()
+            log.info("run_succeeded")
+        except OwnershipLostError:
+            log.warning("run_lost", reason="it was ended or taken over by another worker")
+        except asyncio.CancelledError:
+            await asyncio.shield(self._put_back(run))
+            raise
+        except Exception as error:
+            await self._fail(run, as_failure(error, self._settings), importing)
+
+    async def _district(self, district_id: str) -> District:
+        async with self._database.read() as session:
+            district = await session.get(District, district_id)
+        assert district is not None, "a run's district exists: a foreign key says so"
+        return district
+
+    async def _put_back(self, run: Run) -> None:
+        assert run.owner is not None
+        async with self._database.write() as session:
+            await runs.update_owned(
+                await session.connection(),
+                run.id,
+                run.owner,
+                status=RunStatus.WAITING,
+                phase=None,
+                owner=None,
+            )
+        log.info("run_put_back")
+
+    async def _fail(self, run: Run, failure: RunFailure, importing: ImportRun | None) -> None:
+        """End the run as failed; put a refused file aside. Does nothing if the import was committed."""
+        assert run.owner is not None
+        file = importing.file if importing else None
+        aside = file if file and not file.reused and failure.refuses_file else None
+        now = utc_now()
+        superseded = None
+        async with self._database.write() as session:
+            connection = await session.connection()
+            ended = await runs.finish(
+                connection,
+                run.id,
+                run.owner,
+                RunStatus.FAILED,
+                now,
+                failure_code=failure.code,
+                failure_message=failure.message,
+                error_log=error_log(run, failure) if failure.connection else None,
+            )
+            if ended and aside:
+                superseded = await keep_file(connection, aside, FileState.QUARANTINED, run, now)
+        if not ended:
+            log.warning("failure_after_end", code=failure.code)
+            return
+        if aside:
+            self._downloads.quarantine(run.district_id, aside.path.name)
+        if superseded:
+            self._downloads.remove(run.district_id, superseded)
+        log.warning("run_failed", code=failure.code)
+
+    async def _report(self, run_id: UUID) -> None:
+        """Make what follows the end of a run: its PDF, and order in the download folder."""
+        async with self._database.read() as session:
+            run = await session.get(Run, run_id)
+            if run is None or run.status not in FINAL_STATUSES or run.report_pdf:
+                return
+            district = await session.get(District, run.district_id)
+            assert district is not None
+            report = await report_data(
+                await session.connection(), run, district, limit=self._settings.pdf_rows
+            )
+        await self._tidy(run.district_id)
+        target = report_path(self._settings, run_id)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            await render_pdf(
+                report, target, timeout=self._settings.pdf_timeout, max_rows=self._settings.pdf_rows
+            )
+        except PdfFailed as error:
+            # The import stands, and JSON and CSV have the same facts.
+            log.error("pdf_failed", reason=str(error))  # noqa: TRY400 - the reason says it all
+            return
+        async with self._database.write() as session:
+            await runs.note_pdf(await session.connection(), run_id, target.name)
+
+    async def _tidy(self, district_id: str) -> None:
+        """Keep the newest retained files and refused ones for their week; remove the rest (I2)."""
+        settings = self._settings
+        async with self._database.write() as session:
+            connection = await session.connection()
+            surplus = await import_files.surplus(
+                connection,
+                district_id,
+                settings.retained_files,
+                utc_now() - timedelta(days=settings.quarantine_days),
+            )
+            await import_files.remove(connection, district_id, [file.id for file in surplus])
+            known = await import_files.stored_names(connection, district_id)
+        for file in surplus:
+            self._downloads.remove(district_id, file.stored_as)
+        self._downloads.remove_strays(district_id, known, STRAY_AGE)
+
+
+def layout_of(district: District) -> Layout:
+    """Return the district's own layout, or its state's."""
+    if district.layout is not None:
+        return parse_layout(district.layout, f"of district {district.id}")
+    return layout_for_state(district.state)
+
+
+def report_path(settings: Settings, run_id: UUID) -> Path:
+    """Return where a run's PDF lies."""
+    return settings.data_dir / "reports" / f"{run_id}.pdf"
+
+
+def as_failure(error: Exception, settings: Settings) -> RunFailure:
+    """Return what an administrator is told of an error; what we did not expect is logged in full."""
+    if isinstance(error, RunFailure):
+        return error
+    if isinstance(error, TimeoutError):
+        return InternalFailure(
+            f"The import took longer than {settings.run_timeout:g} seconds and was stopped. Nothing was changed."
+        )
+    if isinstance(error, SQLAlchemyError | ServiceUnavailableError):
+        log.error("database_failed", **trace(error))
+        return DatabaseFailed(
+            "The database failed during the import. Nothing was changed. Run it again later."
+        )
+    if isinstance(error, DecryptionError):
+        log.error("credentials_unreadable", reason=str(error))
+        return InternalFailure(
+            "The stored credentials cannot be decrypted. Save the connection again, or ask the operator to "
+            "bring back the encryption key."
+        )
+    log.error("run_crashed", **trace(error))
+    return InternalFailure(
+        "The import failed through a fault of the service. Nothing was changed. The operator finds the cause "
+        "in the log under this run's id."
+    )
+
+
+def error_log(run: Run, failure: RunFailure) -> str:
+    """Return the text of a failed connection's error log (I10); its facts hold no secret."""
+    facts = {
+        "time": instant(utc_now()),
+        "run_id": str(run.id),
+        "district": run.district_id,
+        "code": failure.code,
+        "message": failure.message,
+        **failure.diagnosis,
+    }
+    lines = (
+        f"{name}: {value if isinstance(value, str) else json.dumps(value)}" for name, value in facts.items()
+    )
+    return "\n".join(lines) + "\n"

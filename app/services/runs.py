@@ -1,0 +1,161 @@
+"""Starts runs and shows them (I8, I9)."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlmodel import select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.constants import FINAL_STATUSES, FindingKind, RunKind, RunTrigger
+from app.database import Database
+from app.errors import NotFoundError, ReportNotReadyError, RunInProgressError
+from app.job_queue import JobQueue
+from app.models import District, Run, Task
+from app.models.base import utc_now
+from app.pipeline.report import kinds_of, outline
+from app.services.run_execution import report_path
+from app.settings import Settings
+from app.storage import run_findings, runs
+from app.storage.pages import Order, Page, PageRequest, fetch_page
+
+NEWEST_FIRST = Order("runs", (Run.created_at, Run.id), descending=True)
+RETRY_SECONDS = 2
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run-now may ask for."""
+
+    kind: RunKind = RunKind.IMPORT
+    accept_shrink: bool = False
+
+
+class RunService:
+    """Use cases of runs, each in its own transaction."""
+
+    def __init__(self, database: Database, queue: JobQueue, settings: Settings) -> None:
+        self._database = database
+        self._queue = queue
+        self._settings = settings
+
+    async def start(self, district_id: str, task_id: UUID, user: str, options: RunOptions) -> Run:
+        """Commit a waiting run of the task, then nudge the queue; for an inactive task too (I8).
+
+        Raises NotFoundError for an unknown task, RunInProgressError while a run of the district is in
+        progress, or due and waiting.
+        """
+        async with self._database.write() as session:
+            task = await self._task(session, district_id, task_id)
+            run = await self._add(session, district_id, task.description, user, options, task_id=task.id)
+        await self._queue.enqueue_run(run.id, f"{run.attempt + 1}")
+        return run
+
+    async def start_local(self, district_id: str, description: str, user: str, options: RunOptions) -> Run:
+        """Commit a waiting run that belongs to no task; the caller executes it itself."""
+        async with self._database.write() as session:
+            return await self._add(session, district_id, description, user, options)
+
+    async def _add(
+        self,
+        session: AsyncSession,
+        district_id: str,
+        description: str,
+        user: str,
+        options: RunOptions,
+        *,
+        task_id: UUID | None = None,
+    ) -> Run:
+        now = utc_now()
+        # Whoever starts a run of the district holds its row meanwhile, so two clicks make one run.
+        locked = select(District.id).where(District.id == district_id).with_for_update(key_share=True)
+        if (await session.exec(locked)).one_or_none() is None:
+            raise NotFoundError(f"There is no district {district_id!r}.")
+        unfinished = await runs.unfinished(await session.connection(), district_id, now)
+        if unfinished is not None:
+            raise RunInProgressError(
+                "A run of the district is in progress, or due and waiting. Wait for its end.",
+                extra={"run_id": str(unfinished)},
+                headers={"Link": f'</api/v1/runs/{unfinished}>; rel="related"'},
+            )
+        run = Run(
+            district_id=district_id,
+            task_id=task_id,
+            task_description=description,
+            kind=options.kind,
+            trigger=RunTrigger.RUN_NOW,
+            scheduled_start=now,
+            run_by=user,
+            accept_shrink=options.accept_shrink,
+            created_at=now,
+        )
+        session.add(run)
+        await session.flush()
+        return run
+
+    async def _task(self, session: AsyncSession, district_id: str, task_id: UUID) -> Task:
+        task = (
+            await session.exec(select(Task).where(Task.district_id == district_id, Task.id == task_id))
+        ).one_or_none()
+        if task is None:
+            raise NotFoundError("There is no such task in your district.")
+        return task
+
+    async def list(self, district_id: str, page: PageRequest) -> Page[Run]:
+        """Return a page of the district's runs, the newest first."""
+        async with self._database.read() as session:
+            query = select(Run).where(Run.district_id == district_id)
+            return await fetch_page(session, query, NEWEST_FIRST, page)
+
+    async def get(self, district_id: str, run_id: UUID) -> Run:
+        """Return a run; raises NotFoundError when the district has none of this id."""
+        async with self._database.read() as session:
+            query = select(Run).where(Run.district_id == district_id, Run.id == run_id)
+            run = (await session.exec(query)).one_or_none()
+        if run is None:
+            raise NotFoundError("There is no such run in your district.")
+        return run
+
+    async def ended(self, district_id: str, run_id: UUID) -> Run:
+        """Return a run that has ended; raises ReportNotReadyError before."""
+        run = await self.get(district_id, run_id)
+        if run.status not in FINAL_STATUSES:
+            raise not_ready("The run has not ended yet.")
+        return run
+
+    async def pdf(self, district_id: str, run_id: UUID) -> Path:
+        """Return the path of the run's PDF; raises ReportNotReadyError until it is made."""
+        run = await self.ended(district_id, run_id)
+        path = report_path(self._settings, run.id)
+        if run.report_pdf is None or not path.exists():
+            raise not_ready("The PDF is still being made; the same facts are in report.json.")
+        return path
+
+    async def report(self, district_id: str, run_id: UUID) -> tuple[Run, dict[str, Any]]:
+        """Return a run that has ended and its report; the lists, which can be long, come from `items`."""
+        run = await self.ended(district_id, run_id)
+        async with self._database.read() as session:
+            district = (await session.exec(select(District).where(District.id == district_id))).one()
+            return run, await outline(await session.connection(), run, district)
+
+    async def items(self, run: Run, kind: FindingKind) -> AsyncIterator[dict[str, Any]]:
+        """Yield one list of an ended run; empty when its report has no such list."""
+        if kind not in kinds_of(run):
+            return
+        async with self._database.engine.connect() as connection:
+            async for item in run_findings.findings(connection, run, kind):
+                yield item
+
+    async def error_log(self, district_id: str, run_id: UUID) -> str:
+        """Return the error log of a run whose connection failed (I10); raises NotFoundError without one."""
+        run = await self.get(district_id, run_id)
+        if run.error_log is None:
+            raise NotFoundError("This run has no error log: its connection did not fail.")
+        return run.error_log
+
+
+def not_ready(detail: str) -> ReportNotReadyError:
+    """Return the 404 that says when to ask again."""
+    return ReportNotReadyError(detail, headers={"Retry-After": str(RETRY_SECONDS)})

@@ -1,0 +1,118 @@
+"""Queries on employees and job classes, a district's roster. One writer of a roster at a time."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.database import take_guard
+from app.models import Certification, District, Employee, JobClass
+from app.storage.pages import Order, Page, PageRequest, fetch_page
+
+employee = Employee.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
+job_class = JobClass.__table__  # type: ignore[attr-defined] # same
+district = District.__table__  # type: ignore[attr-defined] # same
+
+EMPLOYEES_IN_ORDER = Order("employees", (employee.c.employee_number,))
+JOB_CLASSES_IN_ORDER = Order("job-classes", (job_class.c.code,))
+
+
+async def open_roster(session: AsyncSession, district_id: str) -> None:
+    """Wait for the district's replace, then for its other roster writers, and keep both out until the end.
+
+    One at a time, since two that upsert the same employees in another order would stop each other.
+    """
+    connection = await session.connection()
+    await take_guard(connection, district_id, shared=True)
+    await connection.execute(
+        sa.select(district.c.id).where(district.c.id == district_id).with_for_update(key_share=True)
+    )
+
+
+async def employees_page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[Employee]:
+    """Return a page of employees by number."""
+    query = sa.select(Employee).where(employee.c.district_id == district_id)
+    return await fetch_page(session, query, EMPLOYEES_IN_ORDER, request)
+
+
+async def find_employee(session: AsyncSession, district_id: str, number: str) -> Employee | None:
+    """Return the employee of this number, or None."""
+    query: Any = sa.select(Employee).where(
+        employee.c.district_id == district_id, employee.c.employee_number == number
+    )
+    found: Employee | None = (await session.exec(query)).scalar_one_or_none()
+    return found
+
+
+async def employees_by_number(
+    session: AsyncSession, district_id: str, numbers: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the columns of those employees that exist, by number."""
+    query = sa.select(*employee.c).where(
+        employee.c.district_id == district_id, employee.c.employee_number.in_(numbers)
+    )
+    rows = await (await session.connection()).execute(query)
+    return {row["employee_number"]: dict(row) for row in rows.mappings()}
+
+
+async def insert_employees(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
+    """Add employees; `rows` are all columns but `id`."""
+    if rows:
+        await (await session.connection()).execute(sa.insert(employee), rows)
+
+
+async def update_employees(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
+    """Change employees; `rows` are all columns, and `id` says whose."""
+    if not rows:
+        return
+    columns = {name: sa.bindparam(name) for name in rows[0] if name != "id"}
+    statement = sa.update(employee).where(employee.c.id == sa.bindparam("row_id")).values(columns)
+    await (await session.connection()).execute(
+        statement, [{**{name: row[name] for name in columns}, "row_id": row["id"]} for row in rows]
+    )
+
+
+async def holds_certifications(session: AsyncSession, employee_id: int | None) -> bool:
+    """Tell whether the employee holds any certification."""
+    query: Any = sa.select(sa.exists().where(Certification.employee_id == employee_id))  # type: ignore[arg-type] # SQLModel types columns as values
+    return bool((await session.exec(query)).scalar_one())
+
+
+async def add_job_classes(session: AsyncSession, district_id: str, codes: Iterable[str], version: int) -> None:
+    """Create those job classes that do not exist, without requirements."""
+    known: Any = sa.select(job_class.c.code).where(job_class.c.district_id == district_id)
+    missing = set(codes) - set((await session.exec(known)).scalars())
+    if missing:
+        rows = [
+            {
+                "district_id": district_id,
+                "code": code,
+                "title": "",
+                "certification_required": False,
+                "version": version,
+            }
+            for code in sorted(missing)
+        ]
+        await (await session.connection()).execute(sa.insert(job_class), rows)
+
+
+async def job_classes_page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[JobClass]:
+    """Return a page of job classes by code."""
+    query = sa.select(JobClass).where(job_class.c.district_id == district_id)
+    return await fetch_page(session, query, JOB_CLASSES_IN_ORDER, request)
+
+
+async def find_job_class(session: AsyncSession, district_id: str, code: str) -> JobClass | None:
+    """Return the job class of this code, or None."""
+    return await session.get(JobClass, (district_id, code))
+
+
+async def employees_in(session: AsyncSession, district_id: str, code: str) -> int:
+    """Return how many employees are in the job class."""
+    query: Any = (
+        sa.select(sa.func.count())
+        .select_from(employee)
+        .where(employee.c.district_id == district_id, employee.c.job_class == code)
+    )
+    return int((await session.exec(query)).scalar_one())

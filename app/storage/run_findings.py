@@ -1,0 +1,78 @@
+"""The lines of a run's lists: written in batches while it runs, read as streams for its reports."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.constants import FindingKind
+from app.database import Database
+from app.models import Run, RunFinding
+from app.storage.row_stream import rows
+
+finding = RunFinding.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
+
+BATCH = 2000
+"""Findings written in one transaction."""
+
+
+class FindingWriter:
+    """Collects the findings of one attempt of a run and writes them in transactions of their own."""
+
+    def __init__(self, database: Database, district_id: str, run_id: UUID, attempt: int) -> None:
+        self._database = database
+        self._common = {"district_id": district_id, "run_id": run_id, "attempt": attempt}
+        self._pending: list[dict[str, Any]] = []
+
+    async def forget(self, *kinds: FindingKind) -> None:
+        """Remove what earlier attempts, or an earlier pass of this one, found: of `kinds`, or all."""
+        mine = [finding.c.run_id == self._common["run_id"]]
+        if kinds:
+            mine.append(finding.c.kind.in_(kinds))
+        async with self._database.write() as session:
+            await (await session.connection()).execute(
+                sa.delete(finding).where(finding.c.district_id == self._common["district_id"], *mine)
+            )
+
+    async def add(self, kind: FindingKind, data: dict[str, Any]) -> None:
+        """Take one finding; it is written when a batch is full or at `flush`."""
+        self._pending.append({**self._common, "kind": kind, "data": data})
+        if len(self._pending) >= BATCH:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what is pending."""
+        if self._pending:
+            async with self._database.write() as session:
+                await (await session.connection()).execute(sa.insert(finding), self._pending)
+            self._pending = []
+
+
+async def findings(
+    connection: AsyncConnection, run: Run, kind: FindingKind, limit: int | None = None
+) -> AsyncIterator[dict[str, Any]]:
+    """Yield the items of one list of an ended run in the order found, at most `limit`."""
+    query = (
+        sa.select(finding.c.data).where(*_of(run), finding.c.kind == kind).order_by(finding.c.id).limit(limit)
+    )
+    async for row in rows(connection, query):
+        yield row["data"]
+
+
+async def totals(
+    connection: AsyncConnection, run: Run, kinds: Sequence[FindingKind]
+) -> dict[FindingKind, int]:
+    """Return the length of each list of an ended run."""
+    query = sa.select(finding.c.kind, sa.func.count()).where(*_of(run)).group_by(finding.c.kind)
+    counted = {kind: count for kind, count in await connection.execute(query)}
+    return {kind: counted.get(kind, 0) for kind in kinds}
+
+
+def _of(run: Run) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        finding.c.district_id == run.district_id,
+        finding.c.run_id == run.id,
+        finding.c.attempt == run.attempt,
+    )

@@ -1,0 +1,122 @@
+"""Queries on runs. Every change of status is a compare-and-swap on status and owner."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.constants import RunPhase, RunStatus
+from app.models import Run
+
+run = Run.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
+
+STALE = timedelta(seconds=30)
+"""A run in progress whose heartbeat is older has lost its worker."""
+
+
+def _lost(now: datetime) -> sa.ColumnElement[bool]:
+    return sa.and_(run.c.status == RunStatus.IN_PROGRESS, run.c.heartbeat_at < now - STALE)
+
+
+async def claim(connection: AsyncConnection, run_id: UUID, owner: UUID, now: datetime) -> Run | None:
+    """Make `owner` the one who executes the run; None when another does, or it is not due or has ended.
+
+    Takes over a run whose worker was lost. Raises IntegrityError while another run of the district is in
+    progress.
+    """
+    statement = (
+        sa.update(run)
+        .where(
+            run.c.id == run_id,
+            sa.or_(
+                sa.and_(run.c.status == RunStatus.WAITING, run.c.scheduled_start <= now),
+                _lost(now),
+            ),
+        )
+        .values(
+            status=RunStatus.IN_PROGRESS,
+            phase=RunPhase.FETCH,
+            progress=0,
+            attempt=run.c.attempt + 1,
+            owner=owner,
+            heartbeat_at=now,
+            actual_start=sa.func.coalesce(run.c.actual_start, sa.literal(now, run.c.actual_start.type)),
+        )
+        .returning(*run.c)
+    )
+    row = (await connection.execute(statement)).mappings().one_or_none()
+    return Run(**row) if row else None
+
+
+async def update_owned(connection: AsyncConnection, run_id: UUID, owner: UUID, **values: Any) -> bool:
+    """Change a run that `owner` executes; False when it no longer does."""
+    result = await connection.execute(
+        sa.update(run)
+        .where(run.c.id == run_id, run.c.owner == owner, run.c.status == RunStatus.IN_PROGRESS)
+        .values(**values)
+    )
+    return result.rowcount == 1
+
+
+async def finish(
+    connection: AsyncConnection, run_id: UUID, owner: UUID, status: RunStatus, now: datetime, **values: Any
+) -> bool:
+    """End a run that `owner` executes; False when it no longer does."""
+    return await update_owned(connection, run_id, owner, status=status, ended_at=now, **values)
+
+
+async def abandoned(
+    connection: AsyncConnection, now: datetime, patience: timedelta
+) -> list[tuple[UUID, int]]:
+    """Return (id, attempt) of runs of all districts that need a nudge.
+
+    These are runs due for longer than `patience` that nobody took, and runs whose worker was lost. The
+    sweep is one of the named exceptions to "every query is of one district".
+    """
+    waiting = sa.and_(run.c.status == RunStatus.WAITING, run.c.scheduled_start <= now - patience)
+    query = (
+        sa.select(run.c.id, run.c.attempt).where(sa.or_(waiting, _lost(now))).order_by(run.c.scheduled_start)
+    )
+    return [(run_id, attempt) for run_id, attempt in await connection.execute(query)]
+
+
+async def unfinished(connection: AsyncConnection, district_id: str, now: datetime) -> UUID | None:
+    """Return the district's run that is in progress, or due and waiting; there is at most one of the first."""
+    query = (
+        sa.select(run.c.id)
+        .where(
+            run.c.district_id == district_id,
+            sa.or_(
+                run.c.status == RunStatus.IN_PROGRESS,
+                sa.and_(run.c.status == RunStatus.WAITING, run.c.scheduled_start <= now),
+            ),
+        )
+        .order_by(run.c.status, run.c.scheduled_start)
+        .limit(1)
+    )
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
+async def newest_imported_datestamp(connection: AsyncConnection, district_id: str) -> str | None:
+    """Return the datestamp of the latest file that was imported, as the run rows remember it."""
+    query = sa.select(sa.func.max(run.c.file_datestamp)).where(
+        run.c.district_id == district_id, run.c.status == RunStatus.SUCCEEDED
+    )
+    return (await connection.execute(query)).scalar_one()
+
+
+async def note_pdf(connection: AsyncConnection, run_id: UUID, name: str) -> None:
+    """Record that the PDF of an ended run is there."""
+    await connection.execute(sa.update(run).where(run.c.id == run_id).values(report_pdf=name))
+
+
+async def without_report(connection: AsyncConnection, ended_from: datetime, ended_to: datetime) -> list[UUID]:
+    """Return runs of all districts that ended in a span of time and have no PDF; for the sweep."""
+    query = sa.select(run.c.id).where(
+        run.c.report_pdf.is_(None),
+        run.c.status.in_([RunStatus.SUCCEEDED, RunStatus.FAILED]),
+        run.c.ended_at.between(ended_from, ended_to),
+    )
+    return list((await connection.execute(query)).scalars())

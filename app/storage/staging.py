@@ -1,0 +1,158 @@
+"""Temporary tables in which a licence file becomes the records that a district should hold.
+
+They belong to one connection and vanish with it, whatever ends the run: nothing to clean up, nothing that
+two districts share. On SQLite they live in a file beside the database, so filling them locks nobody.
+"""
+
+from collections.abc import AsyncIterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from app.models.base import BIG_ID
+
+staging = sa.MetaData()
+
+# Bytewise order on both databases: the ordinals of endorsements are part of their ids.
+TEXT = sa.Text(collation="C").with_variant(sa.Text(), "sqlite")
+
+
+def _table(name: str, *columns: Any) -> sa.Table:
+    return sa.Table(name, staging, *columns, prefixes=["TEMPORARY"])
+
+
+staged_row = _table(
+    "staged_row",
+    sa.Column("line", sa.BigInteger),
+    sa.Column("educator_key", TEXT),
+    sa.Column("name_key", TEXT),
+    sa.Column("educator_id", TEXT),
+    sa.Column("last_name", TEXT),
+    sa.Column("first_name", TEXT),
+    sa.Column("license_number", TEXT),
+    sa.Column("license_type", TEXT),
+    sa.Column("status", TEXT),
+    sa.Column("issue_date", sa.Date),
+    sa.Column("expiration_date", sa.Date),
+    sa.Column("code", TEXT),
+    sa.Column("description", TEXT),
+    sa.Column("endorsement_issue_date", sa.Date),
+    sa.Column("endorsement_expiration_date", sa.Date),
+    sa.Column("limitation", TEXT),
+)
+"""Importable rows of people whose educator id or name the district knows, in the order of `LicenceRow`."""
+
+staged_person = _table(
+    "staged_person",
+    sa.Column("educator_key", TEXT, index=True),
+    sa.Column("name_key", TEXT, index=True),
+    sa.Column("educator_id", TEXT),
+    sa.Column("last_name", TEXT),
+    sa.Column("first_name", TEXT),
+    sa.Column("rows", sa.BigInteger),
+    sa.Column("id_rank", sa.BigInteger),
+    sa.Column("id_total", sa.BigInteger),
+    sa.Column("name_rank", sa.BigInteger),
+    sa.Column("name_total", sa.BigInteger),
+)
+"""The file's people: who shares an id (`id_*`) and who shares a name (`name_*`) with others."""
+
+matched_row = _table(
+    "matched_row",
+    sa.Column("line", sa.BigInteger),
+    sa.Column("employee_id", BIG_ID),
+    sa.Column("employee_number", TEXT),
+    sa.Column("license_number", TEXT),
+    sa.Column("license_type", TEXT),
+    sa.Column("status", TEXT),
+    sa.Column("issue_date", sa.Date),
+    sa.Column("expiration_date", sa.Date),
+    sa.Column("code", TEXT),
+    sa.Column("description", TEXT),
+    sa.Column("endorsement_issue_date", sa.Date),
+    sa.Column("endorsement_expiration_date", sa.Date),
+    sa.Column("limitation", TEXT),
+)
+
+wanted_certification = _table(
+    "wanted_certification",
+    sa.Column("public_id", sa.Uuid, index=True),
+    sa.Column("employee_id", BIG_ID, index=True),
+    sa.Column("license_number", TEXT),
+    sa.Column("license_type", TEXT),
+    sa.Column("status", TEXT),
+    sa.Column("issue_date", sa.Date),
+    sa.Column("expiration_date", sa.Date),
+)
+
+wanted_endorsement = _table(
+    "wanted_endorsement",
+    sa.Column("public_id", sa.Uuid, index=True),
+    sa.Column("certification_public_id", sa.Uuid),
+    sa.Column("employee_id", BIG_ID),
+    sa.Column("code", TEXT),
+    sa.Column("ordinal", sa.BigInteger),
+    sa.Column("description", TEXT),
+    sa.Column("issue_date", sa.Date),
+    sa.Column("expiration_date", sa.Date),
+    sa.Column("limitation", TEXT),
+    sa.Column("is_primary", sa.Boolean),
+)
+
+certification_change = _table(
+    "certification_change",
+    sa.Column("kind", TEXT),
+    sa.Column("public_id", sa.Uuid, index=True),
+    sa.Column("record_id", BIG_ID),
+)
+"""What the replace has to write: `kind` is a `Change`, `record_id` the existing row's key."""
+
+endorsement_change = _table(
+    "endorsement_change",
+    sa.Column("kind", TEXT),
+    sa.Column("public_id", sa.Uuid, index=True),
+    sa.Column("record_id", BIG_ID),
+)
+
+
+async def create(connection: AsyncConnection, *tables: sa.Table) -> None:
+    """Create `tables` empty, dropping what an earlier use of the connection may have left."""
+    for table in tables:
+        await connection.execute(sa.text(f"DROP TABLE IF EXISTS {table.name}"))
+        await connection.execute(CreateTable(table))
+
+
+async def settle(connection: AsyncConnection, *tables: sa.Table) -> None:
+    """Index filled `tables` and let the planner know their size; a temporary table gets no autovacuum."""
+    for table in tables:
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):
+            await connection.execute(CreateIndex(index))
+        if connection.dialect.name == "postgresql":
+            await connection.execute(sa.text(f"ANALYZE {table.name}"))
+
+
+async def drop(connection: AsyncConnection) -> None:
+    """Drop all of them, so that the connection goes back to its pool as it came."""
+    for table in staging.sorted_tables:
+        await connection.execute(sa.text(f"DROP TABLE IF EXISTS {table.name}"))
+
+
+async def load(connection: AsyncConnection, batches: AsyncIterable[Sequence[tuple[Any, ...]]]) -> None:
+    """Put rows of `staged_row` into it as fast as the database takes them; dates are ISO text."""
+    raw = (await connection.get_raw_connection()).driver_connection
+    columns = [column.name for column in staged_row.columns]
+    if connection.dialect.name == "postgresql":
+        async with (
+            raw.cursor() as cursor,
+            cursor.copy(f"COPY staged_row ({', '.join(columns)}) FROM STDIN") as copy,
+        ):
+            async for batch in batches:
+                for row in batch:
+                    await copy.write_row(row)
+        return
+    insert = f"INSERT INTO staged_row VALUES ({', '.join('?' * len(columns))})"
+    async for batch in batches:
+        if batch:
+            await raw.executemany(insert, batch)

@@ -1,0 +1,54 @@
+"""The worker: what it does, how often, and how patiently."""
+
+import os
+import socket
+from typing import Any
+from uuid import uuid4
+
+from arq import cron, func
+from arq.worker import Worker
+
+from app.factory import Factory
+from app.job_queue import HEALTH_KEYS, QUEUE, RUN_JOB, deserialize, redis_settings, serialize
+from app.settings import Settings
+from workers.run_import import run_import
+from workers.sweep import sweep
+
+RUNS_AT_ONCE = 2
+"""Runs of different districts that one worker executes side by side."""
+SWEEP_SECONDS = {5, 20, 35, 50}
+GRACE = 20
+"""Seconds that a stopping worker gives its runs before it puts them back."""
+HEALTH_INTERVAL = 5
+
+
+def create_worker(settings: Settings) -> Worker:
+    """Return a worker for the queue of `settings`, ready to run. Raises ConfigurationError."""
+
+    async def startup(ctx: dict[str, Any]) -> None:
+        ctx["factory"] = Factory(settings)
+
+    async def shutdown(ctx: dict[str, Any]) -> None:
+        await ctx["factory"].close()
+
+    return Worker(
+        functions=[func(run_import, name=RUN_JOB)],  # type: ignore[arg-type] # arq types ctx as Any
+        cron_jobs=[cron(sweep, second=SWEEP_SECONDS, run_at_startup=True)],  # type: ignore[arg-type]
+        on_startup=startup,
+        on_shutdown=shutdown,
+        redis_settings=redis_settings(settings, patient=True),
+        queue_name=QUEUE,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+        max_jobs=RUNS_AT_ONCE + 1,
+        # The run's own limit ends it in good order; this one only catches what hangs beyond it.
+        job_timeout=settings.run_timeout + settings.pdf_timeout + 300,
+        job_completion_wait=GRACE,
+        # Attempts are counted in the run row, and what a run came to is there as well.
+        max_tries=1000,
+        keep_result=0,
+        health_check_interval=HEALTH_INTERVAL,
+        # One key a worker: a shared one would vanish for all when one worker stops.
+        health_check_key=f"{HEALTH_KEYS}{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
+        allow_abort_jobs=False,
+    )
