@@ -3,8 +3,19 @@
 from app.crypto import load_cipher, load_signing_key
 from app.database import Database
 from app.job_queue import JobQueue
+from app.services.districts import DistrictService
+from app.services.employees import EmployeeService
+from app.services.job_classes import JobClassService
+from app.services.certifications import CertificationService
+from app.services.employees import EmployeeService
+from app.services.endorsements import EndorsementService
+from app.services.health import HealthService
+from app.services.import_files import ImportFileService
+from app.services.job_classes import JobClassService
 from app.services.run_execution import RunExecution
 from app.services.runs import RunService
+from app.services.sftp_connection import SftpConnectionService
+from app.services.tasks import TaskService
 from app.settings import Settings
 from app.storage.download_folder import DownloadFolder
 
@@ -20,8 +31,19 @@ class Factory:
         self.database = Database(settings)
         self.queue = JobQueue(settings)
         self.downloads = DownloadFolder(settings.data_dir / "downloads")
+        self.districts = DistrictService(self.database, settings)
+        self.employees = EmployeeService(self.database)
+        self.job_classes = JobClassService(self.database)
+        self.health = HealthService(self.database, self.queue)
+        self.tasks = TaskService(self.database)
         self.runs = RunService(self.database, self.queue, settings)
         self.execution = RunExecution(self.database, settings, self.cipher, self.downloads)
+        self.employees = EmployeeService(self.database)
+        self.job_classes = JobClassService(self.database)
+        self.certifications = CertificationService(self.database)
+        self.endorsements = EndorsementService(self.database)
+        self.connections = SftpConnectionService(self.database, self.cipher, settings)
+        self.import_files = ImportFileService(self.database)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -39,7 +39,7 @@ def redis_settings(settings: Settings, *, patient: bool) -> RedisSettings:
     redis.conn_timeout = 5
     redis.conn_retries = 20 if patient else 0
     if patient:
-        redis.retry = Retry(ExponentialBackoff(cap=2, base=0.1), 20)  # type: ignore[no-untyped-call]
+        redis.retry = Retry(ExponentialBackoff(cap=2, base=0.1), 20)
         redis.retry_on_error = [RedisConnectionError, RedisTimeoutError, OSError]
     return redis
 

@@ -41,8 +41,8 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
-    # These log addresses, user names or every message of a connection at INFO.
-    for chatty in ("asyncssh", "uvicorn.access", "httpx", "fontTools", "weasyprint"):
+    # At INFO these log addresses, user names, or every step that they take.
+    for chatty in ("alembic", "arq", "asyncssh", "uvicorn.access", "httpx", "fontTools", "weasyprint"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -1,10 +1,12 @@
 """The worker: what it does, how often, and how patiently."""
 
+import asyncio
 import os
 import socket
 from typing import Any
 from uuid import uuid4
 
+import structlog
 from arq import cron, func
 from arq.worker import Worker
 
@@ -21,6 +23,8 @@ GRACE = 20
 """Seconds that a stopping worker gives its runs before it puts them back."""
 HEALTH_INTERVAL = 5
 
+log = structlog.get_logger()
+
 
 def create_worker(settings: Settings) -> Worker:
     """Return a worker for the queue of `settings`, ready to run. Raises ConfigurationError."""
@@ -32,8 +36,8 @@ def create_worker(settings: Settings) -> Worker:
         await ctx["factory"].close()
 
     return Worker(
-        functions=[func(run_import, name=RUN_JOB)],  # type: ignore[arg-type] # arq types ctx as Any
-        cron_jobs=[cron(sweep, second=SWEEP_SECONDS, run_at_startup=True)],  # type: ignore[arg-type]
+        functions=[func(run_import, name=RUN_JOB)],
+        cron_jobs=[cron(sweep, second=SWEEP_SECONDS, run_at_startup=True)],
         on_startup=startup,
         on_shutdown=shutdown,
         redis_settings=redis_settings(settings, patient=True),
@@ -52,3 +56,14 @@ def create_worker(settings: Settings) -> Worker:
         health_check_key=f"{HEALTH_KEYS}{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
         allow_abort_jobs=False,
     )
+
+
+async def run_worker(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT; runs that are not done within `GRACE` are put back."""
+    worker = create_worker(settings)
+    try:
+        await worker.async_run()
+    except asyncio.CancelledError:
+        log.info("worker_stopped")
+    finally:
+        await worker.close()

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
-from sqlmodel import SQLModel
+from sqlmodel import Field, SQLModel
 
 # Set before the first table is declared, so that every constraint has one name on both databases.
 SQLModel.metadata.naming_convention = {
@@ -40,6 +40,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def district_key(**options: Any) -> dict[str, Any]:
-    """Return the `Field` arguments of a `district_id` column; every table has one (I15)."""
-    return {"max_length": 64, "foreign_key": "district.id", **options}
+def district_field(*, primary_key: bool = False) -> Any:
+    """Return the field of a `district_id` column; every table has one (I15)."""
+    return Field(max_length=64, foreign_key="district.id", primary_key=primary_key)

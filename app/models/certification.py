@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from app.constants import RecordSource
-from app.models.base import BIG_ID, district_key, enum_type, utc_now
+from app.models.base import BIG_ID, district_field, enum_type, utc_now
 
 
 class Certification(SQLModel, table=True):
@@ -24,7 +24,7 @@ class Certification(SQLModel, table=True):
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BIG_ID)
-    district_id: str = Field(**district_key())
+    district_id: str = district_field()
     public_id: UUID
     employee_id: int = Field(foreign_key="employee.id", sa_type=BIG_ID)
     license_number: str = Field(sa_type=sa.Text)
@@ -61,7 +61,7 @@ class Endorsement(SQLModel, table=True):
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BIG_ID)
-    district_id: str = Field(**district_key())
+    district_id: str = district_field()
     public_id: UUID
     certification_id: int = Field(foreign_key="certification.id", ondelete="CASCADE", sa_type=BIG_ID)
     employee_id: int = Field(sa_type=BIG_ID)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from app.constants import EmployeeStatus
-from app.models.base import BIG_ID, district_key, enum_type, utc_now
+from app.models.base import BIG_ID, district_field, enum_type, utc_now
 
 
 class JobClass(SQLModel, table=True):
@@ -14,7 +14,7 @@ class JobClass(SQLModel, table=True):
 
     __tablename__ = "job_class"
 
-    district_id: str = Field(primary_key=True, **district_key())
+    district_id: str = district_field(primary_key=True)
     code: str = Field(primary_key=True, max_length=64)
     title: str = Field(default="", max_length=200)
     certification_required: bool = False
@@ -38,7 +38,7 @@ class Employee(SQLModel, table=True):
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BIG_ID)
-    district_id: str = Field(**district_key())
+    district_id: str = district_field()
     employee_number: str = Field(max_length=64)
     state_staff_id: str | None = Field(default=None, max_length=64)
     last_name: str = Field(max_length=200)

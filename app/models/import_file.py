@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from app.constants import FileState
-from app.models.base import district_key, enum_type, utc_now
+from app.models.base import district_field, enum_type, utc_now
 
 
 class ImportFile(SQLModel, table=True):
@@ -20,7 +20,7 @@ class ImportFile(SQLModel, table=True):
     __table_args__ = (sa.UniqueConstraint("district_id", "name", "sha256", "state"),)
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
-    district_id: str = Field(**district_key())
+    district_id: str = district_field()
     name: str = Field(max_length=255)
     datestamp: str = Field(max_length=32)
     sha256: str = Field(max_length=64)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from app.constants import FindingKind, RunKind, RunPhase, RunStatus, RunTrigger
-from app.models.base import BIG_ID, district_key, enum_type, utc_now
+from app.models.base import BIG_ID, district_field, enum_type, utc_now
 
 _IN_PROGRESS = sa.text("status = 'in_progress'")
 _UNFINISHED = sa.text("status IN ('waiting', 'in_progress')")
@@ -36,7 +36,7 @@ class Run(SQLModel, table=True):
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
-    district_id: str = Field(**district_key())
+    district_id: str = district_field()
     task_id: UUID | None = Field(default=None, foreign_key="task.id", ondelete="SET NULL")
     task_description: str = Field(max_length=200)
     kind: RunKind = Field(sa_type=enum_type(RunKind))
@@ -79,7 +79,7 @@ class RunFinding(SQLModel, table=True):
     __table_args__ = (sa.Index(None, "district_id", "run_id", "attempt", "kind", "id"),)
 
     id: int | None = Field(default=None, primary_key=True, sa_type=BIG_ID)
-    district_id: str = Field(**district_key())
+    district_id: str = district_field()
     run_id: UUID = Field(foreign_key="run.id", ondelete="CASCADE")
     attempt: int
     kind: FindingKind = Field(sa_type=enum_type(FindingKind))

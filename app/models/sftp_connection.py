@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from app.constants import ConnectionPhase
-from app.models.base import district_key, enum_type, utc_now
+from app.models.base import district_field, enum_type, utc_now
 
 
 class SftpConnection(SQLModel, table=True):
@@ -15,7 +15,7 @@ class SftpConnection(SQLModel, table=True):
 
     __tablename__ = "sftp_connection"
 
-    district_id: str = Field(primary_key=True, **district_key())
+    district_id: str = district_field(primary_key=True)
     host_encrypted: str = Field(sa_type=sa.Text)
     port: int
     username_encrypted: str = Field(sa_type=sa.Text)
@@ -35,7 +35,7 @@ class ConnectionEvent(SQLModel, table=True):
     __table_args__ = (sa.Index(None, "district_id", "at", "id"),)
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
-    district_id: str = Field(**district_key())
+    district_id: str = district_field()
     at: datetime = Field(default_factory=utc_now)
     host_encrypted: str = Field(sa_type=sa.Text)
     port: int

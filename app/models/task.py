@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from app.constants import TaskStatus
-from app.models.base import district_key, enum_type, utc_now
+from app.models.base import district_field, enum_type, utc_now
 
 
 class Task(SQLModel, table=True):
@@ -24,7 +24,7 @@ class Task(SQLModel, table=True):
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
-    district_id: str = Field(**district_key())
+    district_id: str = district_field()
     description: str = Field(max_length=200)
     status: TaskStatus = Field(sa_type=enum_type(TaskStatus))
     scheduled_start_date: date | None = None

@@ -120,20 +120,17 @@ async def _compare(
         .select_from(existing.outerjoin(wanted, same_record))
         .where(held_by_active(existing, district_id), wanted.c.public_id.is_(None))
     )
-    counts: dict[str, int] = {}
-    queries: dict[Change, sa.Select[Any]] = {
-        Change.ADDED: added,
-        Change.CHANGED: changed,
-        Change.REMOVED: removed,
-    }
-    for kind, query in queries.items():
-        result = await connection.execute(sa.insert(change).from_select(columns, query))
-        counts[kind.value] = result.rowcount
+    for query in (added, changed, removed):
+        await connection.execute(sa.insert(change).from_select(columns, query))
     await staging.settle(connection, change)
+    counted = await connection.execute(sa.select(change.c.kind, sa.func.count()).group_by(change.c.kind))
+    written = dict.fromkeys(Change, 0) | {Change(kind): count for kind, count in counted}
     return Difference(
         held=await _count(connection, existing, held_by_active(existing, district_id)),
         wanted=await _count(connection, wanted),
-        **counts,
+        added=written[Change.ADDED],
+        changed=written[Change.CHANGED],
+        removed=written[Change.REMOVED],
     )
 
 

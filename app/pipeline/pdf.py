@@ -45,7 +45,8 @@ async def render_pdf(
     Raises:
         PdfFailed: the rendering was too slow or failed, or the file could not be written.
     """
-    pdf = await _render(report_html(report, max_rows), timeout)
+    html = await asyncio.to_thread(report_html, report, max_rows)
+    pdf = await _render(html, timeout)
     try:
         await asyncio.to_thread(_write, target, pdf)
     except OSError as error:

@@ -6,25 +6,23 @@ and the last line of stderr says why, without a word of the document, which is f
 """
 
 import contextlib
-import ctypes
 import gc
 import logging
 import os
 import resource
-import signal
 import sys
 import traceback
 from typing import Any
 
+from app.child_process import die_with_parent
+
 MEMORY_LIMIT = 1024**3
 """Bytes of address space; a report of 500 rows needs about a third of it."""
-
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def main(parent: int) -> None:
     """Read HTML from stdin and write the PDF to stdout; `parent` is the process id to end with."""
-    _end_with(parent)
+    die_with_parent(parent)
     os.nice(10)
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = MEMORY_LIMIT if hard == resource.RLIM_INFINITY else min(MEMORY_LIMIT, hard)
@@ -43,14 +41,6 @@ def main(parent: int) -> None:
     except Exception as error:  # noqa: BLE001 - whatever it is, its message may quote the document
         where = traceback.extract_tb(error.__traceback__)[-1]
         sys.exit(f"{type(error).__name__} in {where.name}, line {where.lineno} of {where.filename}")
-
-
-def _end_with(parent: int) -> None:
-    """Have the kernel end this process when its parent ends, however that ends (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit("The process that asked for the PDF has ended.")
 
 
 def _load_weasyprint() -> Any:

@@ -1,6 +1,6 @@
 """Turns a run's report into the HTML of its PDF: what is printed, how much of it, in which words."""
 
-import re
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from functools import cache, partial
@@ -8,6 +8,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import jinja2
+
+from app.pipeline.printable import Printable
 
 LISTS = (
     "skipped",
@@ -28,12 +30,12 @@ _FIELD_WORDS = {
     "issue_date": "issue date",
     "expiration_date": "expiration date",
 }
+_NESTED_ROWS = 5  # entries of one item that get a row of their own
+_ROW_CHARACTERS = 120  # an item with more text counts as more rows, as it is as dear to print
 _ITEM_CHARACTERS = 60  # longest value in a list; the state's longest field, a last name, has 36
 _TEXT_CHARACTERS = 500  # longest text outside the lists
 _WARNINGS = 20
 _OTHER_STATUSES = 8
-_PILED_MARKS = re.compile("([\u0300-\u036f]{4})[\u0300-\u036f]+")
-_JOINERS = "\u200c\u200d"  # invisible, but part of the spelling in some scripts
 
 
 def report_html(report: Mapping[str, Any], max_rows: int, *, now: datetime | None = None) -> str:
@@ -41,20 +43,22 @@ def report_html(report: Mapping[str, Any], max_rows: int, *, now: datetime | Non
 
     Args:
         report: the structure of report.json; its lists may already be cut.
-        max_rows: rows printed over all lists; a candidate of a skipped employee is a row.
+        max_rows: rows printed over all lists; a skipped employee's candidate and an expired
+            certification are rows, and an item with very long texts counts as several.
         now: aware instant that is printed as the time of making; default: the current time.
     """
     zone = ZoneInfo(report["district"]["timezone"])
-    lists = _printed_lists(report["lists"], max_rows)
+    printable = Printable()
     facts = {name: value for name, value in report.items() if name not in {"lists", "warnings"}}
     warnings = report["warnings"]
     summary = report["summary"]
+    statuses = _other_statuses(summary["rows"]["other_status"]) if summary else []
     return _template().render(
-        _clean(facts, _TEXT_CHARACTERS),
-        lists=lists,
-        warnings=_clean(warnings[:_WARNINGS], _TEXT_CHARACTERS),
+        printable.clean(facts, _TEXT_CHARACTERS),
+        lists=_printed_lists(report["lists"], max_rows, printable),
+        warnings=printable.clean(warnings[:_WARNINGS], _TEXT_CHARACTERS),
         more_warnings=max(0, len(warnings) - _WARNINGS),
-        other_statuses=_other_statuses(summary["rows"]["other_status"]) if summary else [],
+        other_statuses=printable.clean(statuses, _ITEM_CHARACTERS),
         attention=_attention(report),
         generated=(now or datetime.now(UTC)).isoformat(),
         zone=zone.key,
@@ -69,6 +73,7 @@ def _template() -> jinja2.Template:
         loader=jinja2.PackageLoader("app"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: "blank" if value is None else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -85,9 +90,16 @@ def _template() -> jinja2.Template:
 # What is printed
 
 
-def _printed_lists(lists: Mapping[str, Mapping[str, Any]], max_rows: int) -> dict[str, dict[str, Any]]:
+def _printed_lists(
+    lists: Mapping[str, Mapping[str, Any]], max_rows: int, printable: Printable
+) -> dict[str, dict[str, Any]]:
     """Share `max_rows` out over the lists: half of it evenly, so that none is starved, the rest by order."""
-    needs = {name: sum(map(_rows_of, lists[name]["items"])) for name in LISTS if name in lists}
+    items = {
+        name: [printable.clean(_cut(item), _ITEM_CHARACTERS) for item in lists[name]["items"][:max_rows]]
+        for name in LISTS
+        if name in lists
+    }
+    needs = {name: sum(map(_rows_of, entries)) for name, entries in items.items()}
     even = max_rows // 2 // max(1, sum(need > 0 for need in needs.values()))
     shares = {name: min(need, even) for name, need in needs.items()}
     left = max_rows - sum(shares.values())
@@ -96,17 +108,31 @@ def _printed_lists(lists: Mapping[str, Mapping[str, Any]], max_rows: int) -> dic
         shares[name] += extra
         left -= extra
     return {
-        name: {
-            "total": lists[name]["total"],
-            "items": _clean(_fitting(lists[name]["items"], share), _ITEM_CHARACTERS),
-        }
+        name: {"total": lists[name]["total"], "items": _fitting(items[name], share)}
         for name, share in shares.items()
     }
 
 
+def _cut(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an item with the first few of its certifications, and the number of the others."""
+    if "certifications" not in item:
+        return item
+    certifications = item["certifications"]
+    more = max(0, len(certifications) - _NESTED_ROWS)
+    return {**item, "certifications": certifications[:_NESTED_ROWS], "more_certifications": more}
+
+
 def _rows_of(item: Mapping[str, Any]) -> int:
-    """Return the table rows an item takes: a skipped employee has one for each candidate."""
-    return max(1, len(item.get("candidates", ())))
+    nested = item.get("candidates") or item.get("certifications") or ()
+    return max(1, len(nested), math.ceil(_characters(item) / _ROW_CHARACTERS))
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_characters, value.values()))
+    return sum(map(_characters, value)) if isinstance(value, list) else 0
 
 
 def _fitting(items: Sequence[Mapping[str, Any]], rows: int) -> list[Mapping[str, Any]]:
@@ -122,31 +148,8 @@ def _fitting(items: Sequence[Mapping[str, Any]], rows: int) -> list[Mapping[str,
 def _other_statuses(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """Return the most frequent statuses that are not imported; a damaged file can have thousands."""
     ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-    shown = [(_clean(status, _ITEM_CHARACTERS), count) for status, count in ranked[:_OTHER_STATUSES]]
     rest = sum(count for _, count in ranked[_OTHER_STATUSES:])
-    return [*shown, ("all others", rest)] if rest else shown
-
-
-def _clean(value: Any, limit: int) -> Any:
-    """Return `value` with every text in it printable and at most `limit` characters long.
-
-    Control and direction characters could rearrange what stands beside them, so they show as U+FFFD;
-    of a pile of marks on one letter, which would cover other lines, only the first few are left.
-    """
-    if isinstance(value, str):
-        text = value if len(value) <= limit else value[: limit - 1] + "…"
-        return "".join(map(_printable, _PILED_MARKS.sub(r"\1", text)))
-    if isinstance(value, Mapping):
-        return {key: _clean(item, limit) for key, item in value.items()}
-    if isinstance(value, Sequence):
-        return [_clean(item, limit) for item in value]
-    return value
-
-
-def _printable(character: str) -> str:
-    if character.isprintable() or character in _JOINERS:
-        return character
-    return " " if character.isspace() else "\ufffd"
+    return [*ranked[:_OTHER_STATUSES], ("all others", rest)] if rest else ranked
 
 
 # How it is worded
@@ -226,7 +229,9 @@ def _clock(moment: datetime) -> str:
 def _duration(run: Mapping[str, Any]) -> str | None:
     if run["actual_start"] is None or run["end"] is None:
         return None
-    seconds = (datetime.fromisoformat(run["end"]) - datetime.fromisoformat(run["actual_start"])).total_seconds()
+    seconds = (
+        datetime.fromisoformat(run["end"]) - datetime.fromisoformat(run["actual_start"])
+    ).total_seconds()
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     parts = [(hours, "hour"), (minutes, "minute"), (rest, "second")]

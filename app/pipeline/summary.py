@@ -72,5 +72,5 @@ async def _blanks(connection: AsyncConnection, table: sa.Table) -> dict[str, int
     }
 
 
-async def _scalar(connection: AsyncConnection, query: sa.Select[tuple[int]]) -> int:
+async def _scalar(connection: AsyncConnection, query: sa.Select[int]) -> int:
     return int((await connection.execute(query)).scalar_one())

@@ -109,14 +109,7 @@ class RunExecution:
     async def _put_back(self, run: Run) -> None:
         assert run.owner is not None
         async with self._database.write() as session:
-            await runs.update_owned(
-                await session.connection(),
-                run.id,
-                run.owner,
-                status=RunStatus.WAITING,
-                phase=None,
-                owner=None,
-            )
+            await runs.put_back(await session.connection(), run.id, run.owner)
         log.info("run_put_back")
 
     async def _fail(self, run: Run, failure: RunFailure, importing: ImportRun | None) -> None:

@@ -1,14 +1,42 @@
 """Attempts to use the state's server: security events, with host and user encrypted (I10, I11)."""
 
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
 from uuid import UUID, uuid4
 
+import sqlalchemy as sa
+import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.constants import ConnectionPhase
 from app.crypto import Cipher
 from app.errors import RunFailure
 from app.models import ConnectionEvent
+from app.storage.pages import Order, Page, PageRequest, fetch_page
 from app.storage.sftp import SftpTarget
+
+event = ConnectionEvent.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
+
+NEWEST_FIRST = Order("connection-events", (event.c.at, event.c.id), descending=True)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class OpenedEvent:
+    """An attempt with host and user in clear."""
+
+    id: UUID
+    at: datetime
+    host: str
+    port: int
+    username: str
+    phase: ConnectionPhase
+    outcome: Literal["success", "failure"]
+    failure_code: str | None
+    message: str
+    run_id: UUID | None
 
 
 def place(column: str, event_id: UUID) -> str:
@@ -27,8 +55,8 @@ async def record_event(
 ) -> None:
     """Add an attempt: `outcome` is how far a good one came, or the failure of another."""
     event_id = uuid4()
-    failed = isinstance(outcome, RunFailure)
-    phase = outcome.diagnosis.get("phase", ConnectionPhase.CONNECT) if isinstance(outcome, RunFailure) else outcome
+    failure = outcome if isinstance(outcome, RunFailure) else None
+    phase = failure.diagnosis.get("phase", ConnectionPhase.CONNECT) if failure else outcome
     session.add(
         ConnectionEvent(
             id=event_id,
@@ -37,10 +65,38 @@ async def record_event(
             port=target.port,
             username_encrypted=cipher.encrypt(target.username, place("username", event_id)),
             phase=ConnectionPhase(phase),
-            succeeded=not failed,
-            failure_code=outcome.code if isinstance(outcome, RunFailure) else None,
-            message=outcome.message if isinstance(outcome, RunFailure) else "",
+            succeeded=failure is None,
+            failure_code=failure.code if failure else None,
+            message=failure.message if failure else "",
             run_id=run_id,
         )
     )
     await session.flush()
+    if failure:
+        log.warning(
+            "connection_failed", event_id=str(event_id), district=district_id, failure_code=failure.code
+        )
+
+
+async def page(
+    session: AsyncSession, cipher: Cipher, district_id: str, request: PageRequest
+) -> Page[OpenedEvent]:
+    """Return a page of attempts, the newest first; raises DecryptionError."""
+    query = sa.select(ConnectionEvent).where(event.c.district_id == district_id)
+    found = await fetch_page(session, query, NEWEST_FIRST, request)
+    return Page([_open(cipher, row) for row in found.items], found.next_cursor)
+
+
+def _open(cipher: Cipher, row: ConnectionEvent) -> OpenedEvent:
+    return OpenedEvent(
+        id=row.id,
+        at=row.at,
+        host=cipher.decrypt(row.host_encrypted, place("host", row.id)),
+        port=row.port,
+        username=cipher.decrypt(row.username_encrypted, place("username", row.id)),
+        phase=row.phase,
+        outcome="success" if row.succeeded else "failure",
+        failure_code=row.failure_code,
+        message=row.message,
+        run_id=row.run_id,
+    )

@@ -6,12 +6,17 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.constants import FileState
 from app.models import ImportFile
+from app.storage.pages import Order, Page, PageRequest, fetch_page
 
 import_file = ImportFile.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
+RETAINED_IN_ORDER = Order(
+    "import-files", (import_file.c.datestamp, import_file.c.fetched_at, import_file.c.id), descending=True
+)
 _NEWEST_FIRST = (import_file.c.datestamp.desc(), import_file.c.fetched_at.desc(), import_file.c.id)
 
 
@@ -33,6 +38,14 @@ async def keep(connection: AsyncConnection, values: dict[str, Any]) -> str | Non
     return str(older) if older != values["stored_as"] else None
 
 
+async def retained_page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[ImportFile]:
+    """Return a page of retained files, the one to fall back on first."""
+    query = sa.select(ImportFile).where(
+        import_file.c.district_id == district_id, import_file.c.state == FileState.RETAINED
+    )
+    return await fetch_page(session, query, RETAINED_IN_ORDER, request)
+
+
 async def newest_retained(connection: AsyncConnection, district_id: str) -> ImportFile | None:
     """Return the file to fall back on."""
     rows = await _of(connection, district_id, FileState.RETAINED)
@@ -41,8 +54,8 @@ async def newest_retained(connection: AsyncConnection, district_id: str) -> Impo
 
 async def surplus(
     connection: AsyncConnection, district_id: str, retained: int, quarantined_before: datetime
-) -> list[UUID]:
-    """Return the ids of files beyond the newest `retained`, and of refused ones kept long enough."""
+) -> list[ImportFile]:
+    """Return the files beyond the newest `retained`, and of refused ones kept long enough."""
     old = (await _of(connection, district_id, FileState.RETAINED))[retained:]
     aside = await _of(connection, district_id, FileState.QUARANTINED)
     return old + [file for file in aside if file.fetched_at < quarantined_before]

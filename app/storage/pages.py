@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.errors import FieldError, ValidationFailedError
@@ -52,9 +53,9 @@ class Page(Generic[Row]):
 
 
 async def fetch_page(session: AsyncSession, query: Any, order: Order, request: PageRequest) -> Page[Any]:
-    """Return one page of `query`, a plain `sqlalchemy.select` without an order of its own.
+    """Return one page of `query`, a select without an order of its own.
 
-    Items are entities, or tuples when it selects more than one thing.
+    Items are entities when it selects just one, otherwise rows with named columns.
 
     Raises ValidationFailedError naming `cursor` when that was not made here for this list.
     """
@@ -65,11 +66,12 @@ async def fetch_page(session: AsyncSession, query: Any, order: Order, request: P
     directed = [column.desc() if order.descending else column.asc() for column in order.columns]
     # One more than asked tells whether there is a next page.
     selected = query.add_columns(*order.columns).order_by(*directed).limit(request.limit + 1)
-    rows = (await session.exec(selected)).all()
+    # SQLModel's `exec` would reduce the rows of its own `select` to their first column.
+    rows = (await session.run_sync(lambda sync: Session.execute(sync, selected))).all()
     page = rows[: request.limit]
     width = len(order.columns)
     next_cursor = _encode(order, page[-1][-width:]) if len(rows) > request.limit else None
-    return Page([row[0] if len(row) == width + 1 else row[:-width] for row in page], next_cursor)
+    return Page([row[0] if len(row) == width + 1 else row for row in page], next_cursor)
 
 
 def _encode(order: Order, values: Any) -> str:

@@ -79,7 +79,9 @@ async def holds_certifications(session: AsyncSession, employee_id: int | None) -
     return bool((await session.exec(query)).scalar_one())
 
 
-async def add_job_classes(session: AsyncSession, district_id: str, codes: Iterable[str], version: int) -> None:
+async def add_job_classes(
+    session: AsyncSession, district_id: str, codes: Iterable[str], version: int
+) -> None:
     """Create those job classes that do not exist, without requirements."""
     known: Any = sa.select(job_class.c.code).where(job_class.c.district_id == district_id)
     missing = set(codes) - set((await session.exec(known)).scalars())

@@ -51,13 +51,18 @@ async def claim(connection: AsyncConnection, run_id: UUID, owner: UUID, now: dat
 
 
 async def update_owned(connection: AsyncConnection, run_id: UUID, owner: UUID, **values: Any) -> bool:
-    """Change a run that `owner` executes; False when it no longer does."""
+    """Change columns of a run that `owner` executes; False when it no longer does."""
     result = await connection.execute(
         sa.update(run)
         .where(run.c.id == run_id, run.c.owner == owner, run.c.status == RunStatus.IN_PROGRESS)
         .values(**values)
     )
     return result.rowcount == 1
+
+
+async def put_back(connection: AsyncConnection, run_id: UUID, owner: UUID) -> bool:
+    """Let somebody else execute a run that `owner` had begun; False when it no longer does."""
+    return await update_owned(connection, run_id, owner, status=RunStatus.WAITING, phase=None, progress=0)
 
 
 async def finish(
@@ -104,7 +109,8 @@ async def newest_imported_datestamp(connection: AsyncConnection, district_id: st
     query = sa.select(sa.func.max(run.c.file_datestamp)).where(
         run.c.district_id == district_id, run.c.status == RunStatus.SUCCEEDED
     )
-    return (await connection.execute(query)).scalar_one()
+    newest: str | None = (await connection.execute(query)).scalar_one()
+    return newest
 
 
 async def note_pdf(connection: AsyncConnection, run_id: UUID, name: str) -> None:

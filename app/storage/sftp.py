@@ -117,7 +117,7 @@ class SftpSession:
             raise self._attempt.failure(
                 SftpDirectoryNotFound,
                 "The connection's directory does not exist on the SFTP server, or this user may not read it. "
-                "Check its spelling, capital letters included, and ask the state which one the user can read.",
+                "Check its spelling, capital letters included, or ask the state which one the user can read.",
                 error,
             ) from None
         return _newest(found)

@@ -141,7 +141,7 @@ async def drop(connection: AsyncConnection) -> None:
 
 async def load(connection: AsyncConnection, batches: AsyncIterable[Sequence[tuple[Any, ...]]]) -> None:
     """Put rows of `staged_row` into it as fast as the database takes them; dates are ISO text."""
-    raw = (await connection.get_raw_connection()).driver_connection
+    raw: Any = (await connection.get_raw_connection()).driver_connection
     columns = [column.name for column in staged_row.columns]
     if connection.dialect.name == "postgresql":
         async with (

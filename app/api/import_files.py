@@ -1,0 +1,26 @@
+"""Routes of retained files."""
+
+from typing import Annotated
+
+from fastapi import Query
+
+from app.api.dependencies import FactoryDep, Viewer
+from app.api.pages import PageOf, PageQuery
+from app.api.router import api_router
+from app.api.schemas.import_files import ImportFileOut
+
+router = api_router("import-files", tag="Files")
+
+
+@router.get("", summary="List retained files")
+async def list_import_files(
+    caller: Viewer,
+    factory: FactoryDep,
+    query: Annotated[PageQuery, Query()],
+) -> PageOf[ImportFileOut]:
+    """Imported licence files that are kept, the newest by datestamp first.
+
+    An import that finds none at the state uses the first.
+    """
+    page = await factory.import_files.page(caller.district, query.page)
+    return PageOf[ImportFileOut].model_validate(page)

@@ -1,0 +1,117 @@
+"""Bodies of runs and their reports."""
+
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import Field
+
+from app.api.router import BASE
+from app.api.schemas.base import Answer, Body
+from app.constants import FINAL_STATUSES, RunKind, RunPhase, RunStatus, RunTrigger
+from app.models import Run
+
+
+class RunRequest(Body):
+    """What a run-now may ask for."""
+
+    kind: RunKind = Field(
+        RunKind.IMPORT,
+        strict=False,
+        description="`preview` is refused until it is available.",
+    )
+    accept_shrink: bool = Field(
+        False, description="Import although most licensed employees would hold no certification any more."
+    )
+
+
+class RunFile(Answer):
+    """The licence file of a run."""
+
+    name: str
+    datestamp: str | None = Field(description="Local date and time in the file's name.")
+    sha256: str
+    size: int = Field(description="Bytes.")
+    reused: bool = Field(description="Retained from an earlier import, because the state had none.")
+
+
+class RunFailureAnswer(Answer):
+    """Why a run failed."""
+
+    code: str = Field(examples=["sftp_unreachable"])
+    message: str = Field(description="For the administrator who has to act on it.")
+
+
+class RunLinks(Answer):
+    """Where the parts of the report are; null until there is one."""
+
+    report_pdf: str | None
+    report_json: str | None
+    skipped_csv: str | None
+    rejected_csv: str | None
+    error_log: str | None
+
+
+class RunAnswer(Answer):
+    """One execution of a task."""
+
+    id: UUID
+    task_id: UUID | None = Field(description="Null when the task was deleted, or the file came from a disk.")
+    task_description: str
+    kind: RunKind
+    trigger: RunTrigger
+    status: RunStatus
+    phase: RunPhase | None
+    progress: int = Field(ge=0, le=100)
+    scheduled_start: datetime
+    actual_start: datetime | None
+    end: datetime | None
+    run_by: str
+    late: bool
+    file: RunFile | None
+    summary: dict[str, Any] | None = Field(description="The figures of the report, once the run succeeded.")
+    failure: RunFailureAnswer | None
+    links: RunLinks
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """Return the answer for a row."""
+        return cls(
+            **run.model_dump(include=set(cls.model_fields)),
+            end=run.ended_at,
+            file=_file(run),
+            failure=_failure(run),
+            links=_links(run),
+        )
+
+
+def _file(run: Run) -> RunFile | None:
+    if run.file_name is None or run.file_sha256 is None or run.file_size is None:
+        return None
+    return RunFile(
+        name=run.file_name,
+        datestamp=run.file_datestamp,
+        sha256=run.file_sha256,
+        size=run.file_size,
+        reused=run.file_reused,
+    )
+
+
+def _failure(run: Run) -> RunFailureAnswer | None:
+    if run.failure_code is None:
+        return None
+    return RunFailureAnswer(code=run.failure_code, message=run.failure_message or "")
+
+
+def _links(run: Run) -> RunLinks:
+    def link(part: str, *, there: bool) -> str | None:
+        return f"{BASE}/runs/{run.id}/{part}" if there else None
+
+    ended = run.status in FINAL_STATUSES
+    return RunLinks(
+        report_pdf=link("report.pdf", there=run.report_pdf is not None),
+        report_json=link("report.json", there=ended),
+        skipped_csv=link("skipped.csv", there=ended),
+        rejected_csv=link("rejected.csv", there=ended),
+        error_log=link("error.log", there=run.error_log is not None),
+    )

@@ -1,0 +1,67 @@
+"""Routes of the connection to the state's server."""
+
+from fastapi import Response
+
+from app.api.dependencies import Admin, FactoryDep, IfMatch
+from app.api.problems import problems
+from app.api.router import api_router
+from app.api.schemas.sftp_connection import (
+    ConnectionOut,
+    ConnectionPut,
+    ScanRequest,
+    ScanResult,
+    TestResult,
+)
+from app.api.versions import tagged
+from app.errors import ConflictError, NotFoundError, PreconditionFailedError
+
+router = api_router("sftp-connection", tag="Connection")
+
+
+@router.get("", summary="Read the connection", responses=problems(NotFoundError))
+async def get_connection(caller: Admin, factory: FactoryDep, response: Response) -> ConnectionOut:
+    """How the state's server is reached, without the secrets."""
+    return tagged(response, ConnectionOut.model_validate(await factory.connections.get(caller.district)))
+
+
+@router.put(
+    "",
+    summary="Save the connection",
+    responses={
+        **problems(ConflictError, PreconditionFailedError),
+        201: {"model": ConnectionOut, "description": "Saved for the first time"},
+    },
+)
+async def put_connection(
+    caller: Admin,
+    factory: FactoryDep,
+    body: ConnectionPut,
+    response: Response,
+    if_match: IfMatch = None,
+) -> ConnectionOut:
+    """Store how the state's server is reached, encrypted.
+
+    `password` or `private_key` is needed; with both, the key logs in and the password is its passphrase.
+    A secret that is left out is kept only if host, port, username and fingerprint stay the same.
+    """
+    fields = {name: getattr(body, name) for name in ConnectionPut.model_fields}
+    for secret in {"password", "private_key"} - body.model_fields_set:
+        del fields[secret]
+    connection, first = await factory.connections.put(caller.district, caller.user, fields, if_match)
+    response.status_code = 201 if first else 200
+    return tagged(response, ConnectionOut.model_validate(connection))
+
+
+@router.post("/test", summary="Try the connection out", responses=problems(ConflictError))
+async def test_connection(caller: Admin, factory: FactoryDep) -> TestResult:
+    """Connect as an import would and list the licence files. The attempt becomes a connection event.
+
+    The answer is 200 also when the attempt fails; `failure` says why.
+    """
+    return TestResult.model_validate(await factory.connections.test(caller.district))
+
+
+@router.post("/scan", summary="List a server's fingerprints")
+async def scan_connection(caller: Admin, factory: FactoryDep, body: ScanRequest) -> ScanResult:
+    """Ask a server for its host keys. Compare them with what the state announced before you save one."""
+    return ScanResult.model_validate(await factory.connections.scan(caller.district, body.host, body.port))

@@ -1,0 +1,96 @@
+"""What the commands print, as tables a person can read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from app.models import District, Run
+from app.pipeline.inspection import Inspection
+
+DELIMITERS = {",": "comma", "\t": "tab", "|": "pipe", ";": "semicolon"}
+
+
+def districts_table(districts: Sequence[District]) -> Table:
+    """Return the districts as a table."""
+    table = Table("Id", "Name", "State", "Time zone")
+    for district in districts:
+        table.add_row(district.id, escape(district.name), district.state, district.timezone)
+    return table
+
+
+def show_inspection(out: Console, path: Path, found: Inspection) -> None:
+    """Print how a licence file is read."""
+    counts = found.counts
+    facts = Table(show_header=False, box=None)
+    recognised = (
+        f"yes, {found.datestamp:%Y-%m-%d %H:%M}" if found.datestamp else "no: SFTP would pass it over"
+    )
+    for name, value in (
+        ("File", str(path)),
+        ("Layout", found.layout),
+        ("Name recognised", recognised),
+        ("Encoding", found.encoding),
+        ("Delimiter", DELIMITERS.get(found.delimiter, repr(found.delimiter))),
+        ("Rows", f"{counts.read:,}"),
+        ("  to import", f"{counts.importable:,}"),
+        *((f"  status {status}", f"{count:,}") for status, count in sorted(counts.other_status.items())),
+        ("  rejected", f"{counts.rejected:,}"),
+        ("Columns not used", ", ".join(found.unmapped) or "none"),
+    ):
+        facts.add_row(name, escape(value))
+    out.print(facts)
+    mapping = Table("Field", "Column", title="Columns")
+    for field, column in found.mapping.items():
+        mapping.add_row(field, escape(column))
+    out.print(mapping)
+    rows = Table(
+        "Line",
+        "Educator ID",
+        "Last name",
+        "First name",
+        "Licence",
+        "Status",
+        "Endorsement",
+        title="First rows",
+    )
+    for row in found.first_rows:
+        cells = (
+            row.educator_id,
+            row.last_name,
+            row.first_name,
+            row.license_number,
+            row.status,
+            row.endorsement_code,
+        )
+        rows.add_row(str(row.line), *(escape(cell or "") for cell in cells))
+    out.print(rows)
+    if found.rejections:
+        rejected = Table("Line", "Column", "Value", "Reason", title="Rejected rows")
+        for rejection in found.rejections:
+            rejected.add_row(
+                str(rejection.line),
+                *(escape(cell) for cell in (rejection.column, rejection.value, rejection.reason)),
+            )
+        out.print(rejected)
+
+
+def show_run(out: Console, run: Run, pdf: Path | None) -> None:
+    """Print how a run ended, its figures, and the path of its PDF alone on a line."""
+    if run.summary is None:
+        out.print(f"[bold red]The import failed[/] ({run.failure_code}). {escape(run.failure_message or '')}")
+    else:
+        table = Table("", "", title="Import", show_header=False)
+        for group, figures in run.summary.items():
+            if isinstance(figures, dict):
+                table.add_row(f"[bold]{group}[/]", "")
+                for name, value in figures.items():
+                    shown = sum(value.values()) if isinstance(value, dict) else value
+                    table.add_row(f"  {name.replace('_', ' ')}", f"{shown:,}")
+            else:
+                table.add_row(f"[bold]{group.replace('_', ' ')}[/]", f"{figures:,}")
+        out.print(table)
+    if pdf is not None:
+        out.print(str(pdf), soft_wrap=True, highlight=False, markup=False)

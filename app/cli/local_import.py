@@ -1,0 +1,39 @@
+"""`certsync import FILE`: the whole pipeline in this process, on a file of this machine's disk."""
+
+import asyncio
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from app.constants import FINAL_STATUSES
+from app.factory import Factory
+from app.models import Run
+from app.services.run_execution import report_path
+from app.services.runs import RunOptions
+
+POLL = 0.2  # seconds between two looks at the run's progress
+
+
+async def import_local_file(
+    factory: Factory, out: Console, file: Path, district: str, user: str, *, accept_shrink: bool
+) -> tuple[Run, Path | None]:
+    """Import `file`, showing progress; return the ended run and its PDF, if that could be made.
+
+    Raises RunInProgressError while another run of the district is unfinished, NotFoundError for an
+    unknown district.
+    """
+    options = RunOptions(accept_shrink=accept_shrink)
+    run = await factory.runs.start_local(district, f"Import of {file.name}"[:200], user, options)
+    work = asyncio.create_task(factory.execution.execute(run.id, file))
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    with Progress(*columns, TimeElapsedColumn(), console=out) as progress:
+        bar = progress.add_task("waiting", total=100)
+        while not work.done():
+            await asyncio.wait([work], timeout=POLL)
+            run = await factory.runs.get(district, run.id)
+            progress.update(bar, completed=run.progress, description=run.phase or "waiting")
+    await work
+    run = await factory.runs.get(district, run.id)
+    assert run.status in FINAL_STATUSES, "an execution that returns has ended its run"
+    return run, report_path(factory.settings, run.id).absolute() if run.report_pdf else None

@@ -1,0 +1,66 @@
+"""The web application. Nothing happens when this module is imported."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from app.api import (
+    certifications,
+    connection_events,
+    employees,
+    endorsements,
+    health,
+    import_files,
+    job_classes,
+    problems,
+    runs,
+    sftp_connection,
+    tasks,
+)
+from app.api.openapi import add_openapi
+from app.factory import Factory
+from app.request_log import BodyLimit, RequestLog
+from app.settings import Settings
+
+ROUTERS = (
+    tasks.router,
+    runs.router,
+    certifications.router,
+    endorsements.router,
+    employees.router,
+    job_classes.router,
+    sftp_connection.router,
+    connection_events.router,
+    import_files.router,
+    health.router,
+    problems.router,
+)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application; its parts are built when it starts and closed when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.factory = Factory(settings)
+        yield
+        await app.state.factory.close()
+
+    app = FastAPI(
+        title="certsync",
+        version=version("certsync"),
+        lifespan=lifespan,
+        middleware=[Middleware(RequestLog), Middleware(BodyLimit)],
+        generate_unique_id_function=lambda route: route.name,
+        redirect_slashes=False,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    problems.add_problem_handlers(app)
+    add_openapi(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app

@@ -1,0 +1,131 @@
+"""Employees: read, written one by one or in bulk, with the keys that licences are matched by."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.database import Database
+from app.errors import ConflictError, NotFoundError
+from app.models import Employee
+from app.models.base import utc_now
+from app.pipeline.keys import educator_key, name_key
+from app.services.preconditions import check_if_match
+from app.storage import roster
+from app.storage.pages import Page, PageRequest
+from app.storage.versions import next_version, roster_moved
+
+Fields = Mapping[str, Any]
+"""The columns of an employee that a caller gives, all of them: api.md, Employees, without `version`."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the employees of a bulk write."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+
+class EmployeeService:
+    """The use cases of employees; every call is for one district and sees nothing of another."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(self, district_id: str, request: PageRequest) -> Page[Employee]:
+        """Return a page of employees by number."""
+        async with self._database.read() as session:
+            return await roster.employees_page(session, district_id, request)
+
+    async def get(self, district_id: str, number: str) -> Employee:
+        """Return an employee; raises NotFoundError."""
+        async with self._database.read() as session:
+            return await _find(session, district_id, number)
+
+    async def put(self, district_id: str, fields: Fields, if_match: str | None) -> tuple[Employee, bool]:
+        """Add or replace an employee; the second result tells whether it was added.
+
+        Raises PreconditionFailedError.
+        """
+        number = fields["employee_number"]
+        async with self._database.write() as session:
+            await roster.open_roster(session, district_id)
+            known = await roster.find_employee(session, district_id, number)
+            check_if_match(if_match, known.version if known else None)
+            await _upsert(session, district_id, [fields])
+            session.expire_all()
+            return await _find(session, district_id, number), known is None
+
+    async def put_all(self, district_id: str, items: Sequence[Fields]) -> Counts:
+        """Add or replace employees, all or none. `items` names each number once."""
+        async with self._database.write() as session:
+            await roster.open_roster(session, district_id)
+            return await _upsert(session, district_id, items)
+
+    async def delete(self, district_id: str, number: str, if_match: str | None) -> None:
+        """Remove an employee.
+
+        Raises NotFoundError, PreconditionFailedError, and ConflictError for one who holds certifications.
+        """
+        async with self._database.write() as session:
+            await roster.open_roster(session, district_id)
+            employee = await _find(session, district_id, number)
+            check_if_match(if_match, employee.version)
+            if await roster.holds_certifications(session, employee.id):
+                raise ConflictError(
+                    f"Employee {number} holds certifications. Set the status to `terminated` instead, "
+                    "or delete the certifications first."
+                )
+            await session.delete(employee)
+            await session.flush()
+            await roster_moved(await session.connection(), district_id)
+
+
+async def _find(session: AsyncSession, district_id: str, number: str) -> Employee:
+    employee = await roster.find_employee(session, district_id, number)
+    if employee is None:
+        raise NotFoundError(f"There is no employee {number} in your district.")
+    return employee
+
+
+async def _upsert(session: AsyncSession, district_id: str, items: Sequence[Fields]) -> Counts:
+    """Write what differs from what is stored, with one version for all, and move the roster if anything did."""
+    known = await roster.employees_by_number(
+        session, district_id, [item["employee_number"] for item in items]
+    )
+    added, changed = [], []
+    for item in items:
+        stored = known.get(item["employee_number"])
+        if stored is None:
+            added.append(item)
+        elif any(stored[name] != value for name, value in item.items()):
+            changed.append(item)
+    if added or changed:
+        connection = await session.connection()
+        version = await next_version(connection)
+        codes = {item["job_class"] for item in (*added, *changed) if item["job_class"] is not None}
+        await roster.add_job_classes(session, district_id, codes, version)
+        common = {"district_id": district_id, "version": version, "updated_at": utc_now()}
+        await roster.insert_employees(session, [{**item, **_keys(item), **common} for item in added])
+        await roster.update_employees(
+            session,
+            [
+                {**item, **_keys(item), **common, "id": known[item["employee_number"]]["id"]}
+                for item in changed
+            ],
+        )
+        await roster_moved(connection, district_id)
+    return Counts(len(added), len(changed), len(items) - len(added) - len(changed))
+
+
+def _keys(item: Fields) -> dict[str, str | None]:
+    """Return what I3 compares: the state knows people by their legal names."""
+    return {
+        "educator_key": educator_key(item["state_staff_id"]),
+        "name_key": name_key(
+            item["legal_last_name"] or item["last_name"], item["legal_first_name"] or item["first_name"]
+        ),
+    }

@@ -1,0 +1,97 @@
+"""Tasks: imports that are set up, with the schedule they are to follow (I7)."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.constants import TaskStatus
+from app.database import Database
+from app.errors import FieldError, NotFoundError, ValidationFailedError
+from app.models import Task
+from app.models.base import utc_now
+from app.services.preconditions import check_if_match
+from app.storage import districts, tasks
+from app.storage.pages import Page, PageRequest
+from app.storage.versions import next_version
+
+REQUIRED_WHEN_ACTIVE = ("scheduled_start_date", "time", "recurrence")
+
+
+class TaskService:
+    """The use cases of tasks; every call is for one district and sees nothing of another."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(self, district_id: str, request: PageRequest) -> Page[Task]:
+        """Return a page of tasks, the newest first."""
+        async with self._database.read() as session:
+            return await tasks.page(session, district_id, request)
+
+    async def get(self, district_id: str, task_id: UUID) -> Task:
+        """Return a task; raises NotFoundError."""
+        async with self._database.read() as session:
+            return await _find(session, district_id, task_id)
+
+    async def create(self, district_id: str, user: str, fields: Mapping[str, Any]) -> Task:
+        """Add a task; `fields` are those of api.md that a caller gives.
+
+        Raises ValidationFailedError when it is active without a whole schedule.
+        """
+        async with self._database.write() as session:
+            task = Task(district_id=district_id, created_by=user, updated_by=user, version=0, **fields)
+            await _store(session, task)
+            return task
+
+    async def change(
+        self, district_id: str, user: str, task_id: UUID, fields: Mapping[str, Any], if_match: str | None
+    ) -> Task:
+        """Change the given fields of a task.
+
+        Raises NotFoundError, PreconditionFailedError, and ValidationFailedError when it would be active
+        without a whole schedule.
+        """
+        async with self._database.write() as session:
+            task = await _find(session, district_id, task_id, to_change=True)
+            check_if_match(if_match, task.version)
+            for name, value in fields.items():
+                setattr(task, name, value)
+            task.updated_by, task.updated_at = user, utc_now()
+            await _store(session, task)
+            return task
+
+    async def delete(self, district_id: str, task_id: UUID, if_match: str | None) -> None:
+        """Remove a task; its runs stay. Raises NotFoundError and PreconditionFailedError."""
+        async with self._database.write() as session:
+            task = await _find(session, district_id, task_id, to_change=True)
+            check_if_match(if_match, task.version)
+            await session.delete(task)
+
+
+async def _find(session: AsyncSession, district_id: str, task_id: UUID, *, to_change: bool = False) -> Task:
+    task = await tasks.find(session, district_id, task_id, to_change=to_change)
+    if task is None:
+        raise NotFoundError(f"There is no task {task_id} in your district.")
+    return task
+
+
+async def _store(session: AsyncSession, task: Task) -> None:
+    """Write the task with a new version, in the district's time zone when it names none."""
+    _check_schedule(task)
+    if not task.timezone:
+        district = await districts.find(session, task.district_id)
+        task.timezone = district.timezone if district else ""
+    task.version = await next_version(await session.connection())
+    session.add(task)
+
+
+def _check_schedule(task: Task) -> None:
+    missing = [name for name in REQUIRED_WHEN_ACTIVE if not getattr(task, name)]
+    if task.status is TaskStatus.ACTIVE and missing:
+        text = "is required while the task is active"
+        raise ValidationFailedError(
+            f"An active task needs {', '.join(missing)}. Give them, or make it inactive.",
+            errors=[FieldError(("body", name), text, "missing") for name in missing],
+        )

@@ -1,0 +1,34 @@
+"""Looking at processes from outside: who lives, who is whose child, and waiting for it to change."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs; a zombie that nobody has reaped yet does not."""
+    try:
+        os.kill(pid, 0)
+        return sys.platform != "linux" or Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][1] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def until(condition: Callable[[], object], limit: float = 20.0) -> None:
+    """Wait until `condition` is true; fail after `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, f"still not true after {limit} s"
+        time.sleep(0.02)
+
+
+async def until_async(condition: Callable[[], object], limit: float = 20.0) -> None:
+    """As `until`, with the event loop running meanwhile."""
+    async with asyncio.timeout(limit):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in another process
+            await asyncio.sleep(0.02)
