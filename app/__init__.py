@@ -1,0 +1,3 @@
+"""certsync: keeps teacher licences in a school district's ERP true."""
+
+__version__ = "0.1.0"

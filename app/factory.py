@@ -3,10 +3,8 @@
 from app.crypto import load_cipher, load_signing_key
 from app.database import Database
 from app.job_queue import JobQueue
-from app.services.districts import DistrictService
-from app.services.employees import EmployeeService
-from app.services.job_classes import JobClassService
 from app.services.certifications import CertificationService
+from app.services.districts import DistrictService
 from app.services.employees import EmployeeService
 from app.services.endorsements import EndorsementService
 from app.services.health import HealthService
@@ -32,8 +30,6 @@ class Factory:
         self.queue = JobQueue(settings)
         self.downloads = DownloadFolder(settings.data_dir / "downloads")
         self.districts = DistrictService(self.database, settings)
-        self.employees = EmployeeService(self.database)
-        self.job_classes = JobClassService(self.database)
         self.health = HealthService(self.database, self.queue)
         self.tasks = TaskService(self.database)
         self.runs = RunService(self.database, self.queue, settings)

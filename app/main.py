@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
+
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -20,6 +20,7 @@ from app.api import (
     sftp_connection,
     tasks,
 )
+from app import __version__
 from app.api.openapi import add_openapi
 from app.factory import Factory
 from app.request_log import BodyLimit, RequestLog
@@ -51,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="certsync",
-        version=version("certsync"),
+        version=__version__,
         lifespan=lifespan,
         middleware=[Middleware(RequestLog), Middleware(BodyLimit)],
         generate_unique_id_function=lambda route: route.name,

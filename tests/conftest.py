@@ -4,7 +4,20 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.api import api, logs
+from tests.support.databases import migrated_postgres, migrated_sqlite, settings
+from tests.support.openssh import openssh_password, openssh_server
 from tests.support.postgres import PostgresCluster
+
+__all__ = [
+    "api",
+    "logs",
+    "migrated_postgres",
+    "migrated_sqlite",
+    "openssh_password",
+    "openssh_server",
+    "settings",
+]
 
 
 @pytest.fixture(scope="session")

@@ -52,16 +52,40 @@ def test_it_ends_with_a_report_and_leaves_nothing_running(tmp_path: Path) -> Non
     assert processes_with(str(directory)) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_however_it_is_stopped_the_service_goes_with_it(tmp_path: Path, number: signal.Signals) -> None:
-    directory = tmp_path / "demo"
-    with demo(directory, "--keep") as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "Ctrl-C" in line:
-                break
-        assert len(processes_with(str(directory))) > 1
+def kept(directory: Path) -> subprocess.Popen[str]:
+    """Return a demo that has come to its end and goes on."""
+    process = demo(directory, "--keep")
+    assert process.stdout is not None
+    assert any("until Ctrl-C" in line for line in process.stdout), "the demo ended instead"
+    return process
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGKILL, -9)])
+def test_a_kept_service_goes_with_the_demo(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    with kept(tmp_path / "demo") as process:
+        assert len(processes_with(str(tmp_path / "demo"))) > 1
         process.send_signal(number)
         process.communicate()
-    assert process.returncode == {signal.SIGINT: 0, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
-    until(lambda: not processes_with(str(directory)))
+    assert process.returncode == code
+    until(lambda: not processes_with(str(tmp_path / "demo")))
+
+
+def test_stopped_in_the_middle_it_stops_what_it_started(tmp_path: Path) -> None:
+    directory = tmp_path / "demo"
+    with demo(directory) as process:
+        until(lambda: len(processes_with(str(directory))) > 1)
+        process.terminate()
+        output, _ = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "Report" not in output
+    assert processes_with(str(directory)) == []
+
+
+def test_when_the_service_dies_its_last_words_are_shown(tmp_path: Path) -> None:
+    with kept(tmp_path / "demo") as process:
+        [service] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(service), signal.SIGKILL)
+        _, errors = process.communicate()
+    assert process.returncode == 1
+    assert errors.startswith("The demo failed. `certsync up` ended with code -9\nThe last lines of ")
+    until(lambda: not processes_with(str(tmp_path / "demo")))

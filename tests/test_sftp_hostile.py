@@ -111,6 +111,19 @@ async def test_fewer_bytes_than_stated(served: Path, local: Path) -> None:
     assert f"{len(MEGABYTES):,} of the {len(MEGABYTES) + 1:,} bytes" in failure.message
 
 
+async def test_other_file_behind_the_name_once_it_is_opened(served: Path, local: Path) -> None:
+    """As when a link takes the file's place after it was looked at, and is gone before the second look."""
+
+    class Swapped(Files):
+        def fstat(self, file_obj: object) -> asyncssh.SFTPAttrs:
+            attrs = super().fstat(file_obj)
+            attrs.mtime = 1
+            return attrs
+
+    async with serving(served, files=Swapped) as target:
+        await refused(FileChangedWhileRead, target, local)
+
+
 @pytest.mark.parametrize("name", [NAME + "/../../etc/passwd", NAME + "x" * 300, NAME + "/"])
 async def test_names_that_no_directory_has(served: Path, local: Path, name: str) -> None:
     class Liar(Files):

@@ -180,5 +180,6 @@ EFFECTS: dict[Story, Callable[[list[Row]], list[Row]]] = {
     Story.NO_EDUCATOR_ID: _first_row_with(ID, ""),
     Story.NO_STATUS: _first_row_with(STATUS, ""),
     Story.TOO_FEW_FIELDS: lambda rows: [rows[0][:EXPIRES]],
-    Story.TOO_MANY_FIELDS: lambda rows: [[*rows[0], "see remark"]],
+    # no limitation: one of two lines could be read as two rows of a wrong length
+    Story.TOO_MANY_FIELDS: lambda rows: [[*rows[0][:LIMIT], "", "see remark"]],
 }

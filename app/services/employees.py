@@ -92,7 +92,7 @@ async def _find(session: AsyncSession, district_id: str, number: str) -> Employe
 
 
 async def _upsert(session: AsyncSession, district_id: str, items: Sequence[Fields]) -> Counts:
-    """Write what differs from what is stored, with one version for all, and move the roster if anything did."""
+    """Write what differs from what is stored, with one version for all; move the roster if anything did."""
     known = await roster.employees_by_number(
         session, district_id, [item["employee_number"] for item in items]
     )

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
-from pydantic import SecretStr
 
 from app.constants import ConnectionPhase
 from app.crypto import Cipher, DecryptionError
@@ -111,10 +110,11 @@ class SftpConnectionService:
             row = await sftp_connection.find(session, district_id, to_change=True)
             if (row and row.version) != (seen and seen.version):
                 raise ConflictError("Somebody else saved the connection at the same moment. Read it again.")
-            row = row or SftpConnection(district_id=district_id)
-            sftp_connection.fill_row(self._cipher, row, target)
-            row.updated_by, row.updated_at = user, utc_now()
-            row.version = await next_version(await session.connection())
+            version = await next_version(await session.connection())
+            sealed = sftp_connection.seal(self._cipher, district_id, target)
+            values = {**sealed, "updated_by": user, "updated_at": utc_now(), "version": version}
+            row = row or SftpConnection(district_id=district_id, **values)
+            row.sqlmodel_update(values)
             session.add(row)
         log.info("connection_saved", district=district_id, version=row.version)
         return self._shown(row), seen is None
@@ -184,7 +184,7 @@ class SftpConnectionService:
             with suppress(DecryptionError):  # what cannot be read can only be replaced
                 known = sftp_connection.open_row(self._cipher, stored)
         same = known is not None and all(getattr(known, name) == fields[name] for name in IDENTITY)
-        secrets: dict[str, SecretStr | None] = {}
+        secrets: dict[str, Any] = {}
         for name in SECRETS:
             kept = getattr(known, name) if known is not None and name not in fields else None
             if kept is not None and not same:
@@ -210,7 +210,7 @@ class SftpConnectionService:
 async def _check_key(target: SftpTarget) -> None:
     if target.private_key is None:
         return
-    passphrase = target.password and target.password.get_secret_value()
+    passphrase = target.password.get_secret_value() if target.password else None
     try:
         await asyncio.to_thread(check_private_key, target.private_key.get_secret_value(), passphrase)
     except ValueError as error:

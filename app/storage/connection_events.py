@@ -44,7 +44,7 @@ def place(column: str, event_id: UUID) -> str:
     return f"connection_event/{column}/{event_id}"
 
 
-async def record_event(
+async def record_event(  # noqa: PLR0913 - the facts of an event
     session: AsyncSession,
     cipher: Cipher,
     target: SftpTarget,
@@ -56,7 +56,10 @@ async def record_event(
     """Add an attempt: `outcome` is how far a good one came, or the failure of another."""
     event_id = uuid4()
     failure = outcome if isinstance(outcome, RunFailure) else None
-    phase = failure.diagnosis.get("phase", ConnectionPhase.CONNECT) if failure else outcome
+    if isinstance(outcome, RunFailure):
+        phase = ConnectionPhase(outcome.diagnosis.get("phase", ConnectionPhase.CONNECT))
+    else:
+        phase = outcome
     session.add(
         ConnectionEvent(
             id=event_id,
@@ -64,7 +67,7 @@ async def record_event(
             host_encrypted=cipher.encrypt(target.host, place("host", event_id)),
             port=target.port,
             username_encrypted=cipher.encrypt(target.username, place("username", event_id)),
-            phase=ConnectionPhase(phase),
+            phase=phase,
             succeeded=failure is None,
             failure_code=failure.code if failure else None,
             message=failure.message if failure else "",

@@ -66,7 +66,7 @@ async def update_employees(session: AsyncSession, rows: Sequence[dict[str, Any]]
     """Change employees; `rows` are all columns, and `id` says whose."""
     if not rows:
         return
-    columns = {name: sa.bindparam(name) for name in rows[0] if name != "id"}
+    columns: dict[str, Any] = {name: sa.bindparam(name) for name in rows[0] if name != "id"}
     statement = sa.update(employee).where(employee.c.id == sa.bindparam("row_id")).values(columns)
     await (await session.connection()).execute(
         statement, [{**{name: row[name] for name in columns}, "row_id": row["id"]} for row in rows]

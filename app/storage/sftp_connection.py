@@ -59,8 +59,8 @@ def open_row(cipher: Cipher, row: SftpConnection) -> SftpTarget:
     )
 
 
-def fill_row(cipher: Cipher, row: SftpConnection, target: SftpTarget) -> None:
-    """Write `target` into a row, encrypted for its place in the table."""
+def seal(cipher: Cipher, district_id: str, target: SftpTarget) -> dict[str, Any]:
+    """Return the columns of `target`, encrypted for their place in the table."""
     plain = {
         "host": target.host,
         "username": target.username,
@@ -68,7 +68,8 @@ def fill_row(cipher: Cipher, row: SftpConnection, target: SftpTarget) -> None:
         "private_key": target.private_key.get_secret_value() if target.private_key else None,
         "fingerprint": target.fingerprint,
     }
-    for column, value in plain.items():
-        sealed = None if value is None else cipher.encrypt(value, place(column, row.district_id))
-        setattr(row, f"{column}_encrypted", sealed)
-    row.port, row.directory = target.port, target.directory
+    sealed = {
+        f"{column}_encrypted": None if value is None else cipher.encrypt(value, place(column, district_id))
+        for column, value in plain.items()
+    }
+    return {**sealed, "port": target.port, "directory": target.directory}

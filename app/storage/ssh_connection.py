@@ -78,7 +78,8 @@ class Attempt:
             facts["offered_algorithm"] = self.offered[-1].algorithm
         if self.connection:
             facts["server_host_key_algorithms"] = [
-                printable(name)[:_MAX_TEXT] for name in ssh_algorithms.offered_signatures(self.connection)[:_MAX_LISTED]
+                printable(name)[:_MAX_TEXT]
+                for name in ssh_algorithms.offered_signatures(self.connection)[:_MAX_LISTED]
             ]
             for name in ("server_version", "send_cipher", "recv_cipher", "send_mac", "recv_mac"):
                 if value := self.connection.get_extra_info(name):

@@ -6,11 +6,16 @@ from datetime import date
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
 from pydantic.json_schema import WithJsonSchema
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 MINUTE = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+
+
+Example = JsonDict
+"""A body as the documentation shows it."""
 
 
 class Body(BaseModel):
@@ -28,9 +33,8 @@ class Answer(BaseModel):
 def no_control_characters(text: str) -> str:
     """Return `text`, or raise ValueError naming the first character that cannot be stored or shown."""
     if found := CONTROL.search(text):
-        raise ValueError(
-            f"must not have control characters; there is U+{ord(found[0]):04X} at position {found.start() + 1}"
-        )
+        code, position = ord(found[0]), found.start() + 1
+        raise ValueError(f"must not have control characters; there is U+{code:04X} at position {position}")
     return text
 
 

@@ -6,10 +6,10 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from app.api.pages import PageQuery
-from app.api.schemas.base import Answer, Code
+from app.api.schemas.base import Answer, Code, Example
 from app.constants import RecordSource
 
-EXAMPLE = {
+EXAMPLE: Example = {
     "id": "6f1c2b1e-9d64-5a0e-8a51-3c2d4f5b6a70",
     "employee_number": "1001",
     "license_number": "VT0045127",
@@ -23,7 +23,7 @@ EXAMPLE = {
     "updated_at": "2026-11-22T07:31:04Z",
     "version": 7,
 }
-ENDORSEMENT_EXAMPLE = {
+ENDORSEMENT_EXAMPLE: Example = {
     "id": "0d2b7a1c-1f3e-52a4-9c55-7e8f9a0b1c2d",
     "certification_id": EXAMPLE["id"],
     "employee_number": "1001",

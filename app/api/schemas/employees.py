@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from app.api.schemas.base import Answer, Body, Code, Name
+from app.api.schemas.base import Answer, Body, Code, Example, Name
 from app.constants import EmployeeStatus
 
 MAX_ITEMS = 10_000
-EXAMPLE = {
+EXAMPLE: Example = {
     "employee_number": "1001",
     "state_staff_id": "0045127",
     "last_name": "Marsh",
@@ -66,14 +66,14 @@ class EmployeeBulk(Body):
     @field_validator("items", mode="wrap")
     @classmethod
     def locate_every_fault(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-        """Report numbers that occur twice together with all wrong values, so that one try shows everything."""
+        """Report numbers that occur twice together with all wrong values: one try shows everything."""
         faults = list(_duplicates(value))
         try:
             items = handler(value)
         except ValidationError as error:
             faults += [
                 InitErrorDetails(
-                    type=PydanticCustomError(fault["type"], "{text}", {"text": fault["msg"]}),  # type: ignore[misc] # wants a literal
+                    type=PydanticCustomError(fault["type"], "{text}", {"text": fault["msg"]}),
                     loc=fault["loc"],
                     input=None,
                 )

@@ -2,9 +2,9 @@
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.base import Answer, Body, Code, Title
+from app.api.schemas.base import Answer, Body, Code, Example, Title
 
-EXAMPLE = {"code": "TEACHER", "title": "Classroom teacher", "certification_required": True}
+EXAMPLE: Example = {"code": "TEACHER", "title": "Classroom teacher", "certification_required": True}
 
 
 class JobClassPut(Body):

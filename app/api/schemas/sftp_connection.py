@@ -7,12 +7,12 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
 
-from app.api.schemas.base import Answer, Body, Name, RemotePath, no_control_characters
+from app.api.schemas.base import Answer, Body, Example, Name, RemotePath, no_control_characters
 from app.constants import ConnectionPhase
 from app.storage.sftp import normalise_fingerprint
 
 FINGERPRINT = "SHA256:uNiVztksCsDhcc0u9e8BrcQXKmPQ3ZtNvrk0Yq3fJYU"
-EXAMPLE = {
+EXAMPLE: Example = {
     "host": "sftp.state.example",
     "port": 22,
     "username": "district42",

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field, field_serializer
 
-from app.api.schemas.base import Answer, Body, Day, Minute, Name
+from app.api.schemas.base import Answer, Body, Day, Example, Minute, Name
 from app.constants import DAYS, TaskStatus
 from app.settings import check_timezone
 
 DayOfWeek = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-EXAMPLE = {
+EXAMPLE: Example = {
     "description": "Nightly licence import",
     "status": "active",
     "scheduled_start_date": "2026-09-01",
