@@ -4,10 +4,10 @@ rebuilding a table under that setting deletes the rows that point to it."""
 from typing import Any
 
 import sqlalchemy as sa
+from alembic import context
 from sqlmodel import SQLModel, sql
 
 import app.models  # noqa: F401 - declares the tables
-from alembic import context
 from app.database import database_url
 from app.settings import Settings
 

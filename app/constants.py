@@ -107,5 +107,8 @@ IMPORTED_STATUSES = frozenset({"ACT", "UDR"})
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """Days of a recurrence, in ISO order."""
 
+WORKER_KEYS = "certsync:worker:"
+"""Prefix of the keys under which live workers report to Redis."""
+
 DEFAULT_DISTRICT = "default"
 """The newcomer's district (I15)."""

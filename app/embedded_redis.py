@@ -19,6 +19,7 @@ import structlog
 from redis.asyncio import Redis
 
 from app.child_process import ChildProcess, start_child
+from app.constants import WORKER_KEYS
 from app.errors import ConfigurationError
 
 LONGEST_SOCKET_PATH = 100
@@ -189,12 +190,18 @@ class EmbeddedRedis:
                     except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
                         await asyncio.wait({ended}, timeout=0.02)  # not listening yet, or still loading
                     else:
+                        await self._forget_workers(client)
                         return
             raise ServerDiedError(self._failure(f"ended with code {ended.result()}"))
         except TimeoutError:
             raise ConfigurationError(self._failure(f"did not answer within {START_LIMIT:g} s")) from None
         finally:
             ended.cancel()
+
+    async def _forget_workers(self, client: Redis) -> None:
+        """Remove what workers of a killed instance reported: until it expires they would seem to live."""
+        async for key in client.scan_iter(match=f"{WORKER_KEYS}*"):
+            await client.delete(key)
 
     def _failure(self, what: str) -> str:
         return (

@@ -16,12 +16,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from app.constants import WORKER_KEYS
 from app.embedded_redis import embedded_url
 from app.errors import ConfigurationError
 from app.settings import Settings
 
 QUEUE = "certsync:queue"
-HEALTH_KEYS = "certsync:worker:"
 RUN_JOB = "run_import"
 
 log = structlog.get_logger()
@@ -88,7 +88,7 @@ class JobQueue:
     async def live_workers(self) -> int:
         """Return how many workers reported in lately; raises RedisError or OSError without Redis."""
         redis = await self._connect()
-        return len([key async for key in redis.scan_iter(match=f"{HEALTH_KEYS}*", count=1000)])
+        return len([key async for key in redis.scan_iter(match=f"{WORKER_KEYS}*", count=1000)])
 
     async def close(self) -> None:
         """Close the connection."""

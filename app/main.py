@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
+from app import __version__
 from app.api import (
     certifications,
     connection_events,
@@ -20,10 +20,9 @@ from app.api import (
     sftp_connection,
     tasks,
 )
-from app import __version__
 from app.api.openapi import add_openapi
+from app.api.request_log import BodyLimit, RequestLog
 from app.factory import Factory
-from app.request_log import BodyLimit, RequestLog
 from app.settings import Settings
 
 ROUTERS = (

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     )
     encryption_keys: Annotated[list[SecretStr], NoDecode] = Field(
         default_factory=list,
-        description="Base64 keys of 32 bytes, comma separated, newest first; default: generated (development).",
+        description="Base64 keys of 32 bytes, newest first, with commas; default: generated (development).",
     )
     default_timezone: Annotated[str, AfterValidator(check_timezone)] = Field(
         "America/New_York", description="Time zone of a district that names none."

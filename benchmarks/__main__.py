@@ -1,7 +1,4 @@
-"""`make bench`: how long an import takes beside merely loading its file, and how much memory it needs.
-
-    python -m benchmarks [--rows 60000] [--employees 5000] [--repeats 5] [--database sqlite|postgresql]
-"""
+"""How long an import takes beside merely loading its file, and how much memory it needs."""
 
 import argparse
 import asyncio
@@ -55,9 +52,7 @@ def main() -> None:
     print(f"{options.employees:,} employees, {options.rows:,} rows; seconds: median (least-most)")
     with tempfile.TemporaryDirectory(prefix="certsync-bench-") as name:
         directory = Path(name)
-        world = make_world(
-            employees=options.employees, rows=options.rows, today=datetime.now(UTC).date()
-        )
+        world = make_world(employees=options.employees, rows=options.rows, today=datetime.now(UTC).date())
         file = write_licence_file(world, directory)
         for database in options.database or ["sqlite", "postgresql"]:
             with settings_of(database, directory / database) as settings:
@@ -75,7 +70,8 @@ def main() -> None:
                 print(f"  file into a plain table (floor)  {spread(floors)}")
                 print(f"  import into an empty district    {spread(first)}")
                 print(f"  import of the same file again    {spread(again)}")
-                print(f"  ratio of the latter to the floor {statistics.median(again) / statistics.median(floors):8.2f}")
+                ratio = statistics.median(again) / statistics.median(floors)
+                print(f"  ratio of the latter to the floor {ratio:8.2f}")
                 print(f"  peak memory above idle, MiB      {max(memory):8.0f}")
 
 

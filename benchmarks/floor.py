@@ -41,7 +41,7 @@ def _postgresql(url: str, file: Path) -> None:
     with psycopg.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS floor")
         cursor.execute("CREATE UNLOGGED TABLE floor (line text)")
-        with cursor.copy("COPY floor FROM STDIN (FORMAT csv, DELIMITER e'\\x01', QUOTE e'\\x02')") as copy:
-            with file.open("rb") as stream:
-                while chunk := stream.read(1 << 20):
-                    copy.write(chunk)
+        into = "COPY floor FROM STDIN (FORMAT csv, DELIMITER e'\\x01', QUOTE e'\\x02')"
+        with cursor.copy(into) as copy, file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                copy.write(chunk)

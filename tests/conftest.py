@@ -6,11 +6,13 @@ import pytest
 
 from tests.support.api import api, logs
 from tests.support.databases import migrated_postgres, migrated_sqlite, settings
+from tests.support.imports import factory
 from tests.support.openssh import openssh_password, openssh_server
 from tests.support.postgres import PostgresCluster
 
 __all__ = [
     "api",
+    "factory",
     "logs",
     "migrated_postgres",
     "migrated_sqlite",

@@ -4,6 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -52,12 +55,17 @@ def test_it_ends_with_a_report_and_leaves_nothing_running(tmp_path: Path) -> Non
     assert processes_with(str(directory)) == []
 
 
-def kept(directory: Path) -> subprocess.Popen[str]:
-    """Return a demo that has come to its end and goes on."""
-    process = demo(directory, "--keep")
-    assert process.stdout is not None
-    assert any("until Ctrl-C" in line for line in process.stdout), "the demo ended instead"
-    return process
+@contextmanager
+def kept(directory: Path) -> Iterator[subprocess.Popen[str]]:
+    """Give a demo that has come to its end and goes on; kill it if it is still there afterwards."""
+    with demo(directory, "--keep") as process:
+        try:
+            assert process.stdout is not None
+            said = list(takewhile(lambda line: "until Ctrl-C" not in line, process.stdout))
+            assert process.poll() is None, f"the demo ended, having said {said}"
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGKILL, -9)])

@@ -10,8 +10,9 @@ import structlog
 from arq import cron, func
 from arq.worker import Worker
 
+from app.constants import WORKER_KEYS
 from app.factory import Factory
-from app.job_queue import HEALTH_KEYS, QUEUE, RUN_JOB, deserialize, redis_settings, serialize
+from app.job_queue import QUEUE, RUN_JOB, deserialize, redis_settings, serialize
 from app.settings import Settings
 from workers.run_import import run_import
 from workers.sweep import sweep
@@ -53,7 +54,7 @@ def create_worker(settings: Settings) -> Worker:
         keep_result=0,
         health_check_interval=HEALTH_INTERVAL,
         # One key a worker: a shared one would vanish for all when one worker stops.
-        health_check_key=f"{HEALTH_KEYS}{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
+        health_check_key=f"{WORKER_KEYS}{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
         allow_abort_jobs=False,
     )
 

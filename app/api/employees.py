@@ -42,7 +42,7 @@ async def get_employee(
         201: {"model": EmployeeOut, "description": "Added"},
     },
 )
-async def put_employee(  # noqa: PLR0913, PLR0917 - the parts of the request
+async def put_employee(
     caller: Admin,
     factory: FactoryDep,
     employee_number: Code,

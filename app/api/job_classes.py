@@ -40,7 +40,7 @@ async def get_job_class(caller: Viewer, factory: FactoryDep, code: Code, respons
         201: {"model": JobClassOut, "description": "Added"},
     },
 )
-async def put_job_class(  # noqa: PLR0913, PLR0917 - the parts of the request
+async def put_job_class(
     caller: Admin,
     factory: FactoryDep,
     code: Code,

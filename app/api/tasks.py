@@ -43,7 +43,7 @@ async def get_task(caller: Viewer, factory: FactoryDep, task_id: UUID, response:
 @router.patch(
     "/{task_id}", summary="Change a task", responses=problems(NotFoundError, PreconditionFailedError)
 )
-async def change_task(  # noqa: PLR0913, PLR0917 - the parts of the request
+async def change_task(
     caller: Admin,
     factory: FactoryDep,
     task_id: UUID,

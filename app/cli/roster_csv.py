@@ -27,7 +27,7 @@ class JobClassItem(Body):
 
 
 def read_employees(path: Path) -> list[EmployeeItem]:
-    """Return the employees of a file; raises ValidationFailedError that names line and column of each fault."""
+    """Return the employees of a file; raises ValidationFailedError that names line and column of a fault."""
     items = _read(path, EmployeeItem)
     first_at: dict[str, int] = {}
     faults = [
@@ -74,9 +74,8 @@ def _read(path: Path, model: type[Item]) -> list[tuple[int, Item]]:
 def _check_header(path: Path, header: Sequence[str], model: type[BaseModel]) -> None:
     required = {name for name, field in model.model_fields.items() if field.is_required()}
     if missing := sorted(required - set(header)):
-        raise ConfigurationError(
-            f"{path}: the header has no {', '.join(missing)}; known columns are {', '.join(model.model_fields)}"
-        )
+        known = ", ".join(model.model_fields)
+        raise ConfigurationError(f"{path}: the header has no {', '.join(missing)}; known columns are {known}")
 
 
 def _values(row: dict[str, str | None], model: type[BaseModel]) -> dict[str, object]:

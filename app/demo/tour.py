@@ -25,14 +25,12 @@ RUN_LIMIT, PDF_LIMIT = 600.0, 90.0
 FILES = ("report.pdf", "report.json", "skipped.csv", "rejected.csv")
 
 KEPT = """
-The service goes on until Ctrl-C.
-  API    {api}
-  Docs   {address}/docs
-  Token  {token}
+The service goes on until Ctrl-C. Its API is {api}, described in {address}/docs. Try:
 
-  curl -H 'Authorization: Bearer {token}' '{api}/runs'
-  curl -H 'Authorization: Bearer {token}' '{api}/certifications?limit=5'
-  curl -H 'Authorization: Bearer {token}' '{api}/employees?q=Tremblay'
+export TOKEN={token}
+curl -H "Authorization: Bearer $TOKEN" '{api}/runs'
+curl -H "Authorization: Bearer $TOKEN" '{api}/runs/{run_id}/skipped.csv'
+curl -H "Authorization: Bearer $TOKEN" '{api}/certifications?limit=5'
 """
 
 EXPECTED = {
@@ -91,7 +89,8 @@ async def tour(world: World, directory: Path, screen: Screen, *, keep: bool) -> 
         screen.text("The figures are those of the made-up world. The report:")
         screen.text(str(directory / "report.pdf"))
         if keep:
-            screen.text(KEPT.format(address=service.address, api=service.address + PREFIX, token=token))
+            api = service.address + PREFIX
+            screen.text(KEPT.format(address=service.address, api=api, token=token, run_id=run["id"]))
             code = await service.child.wait()
             raise DemoError(f"`certsync up` ended with code {code}")
 

@@ -11,7 +11,7 @@ from app.models.base import district_field, enum_type, utc_now
 
 
 class SftpConnection(SQLModel, table=True):
-    """How a district reaches the state's server; everything that identifies or opens it is encrypted (I11)."""
+    """How a district reaches the state's server; what identifies or opens it is encrypted (I11)."""
 
     __tablename__ = "sftp_connection"
 

@@ -1,4 +1,4 @@
-"""Writes the lists of a run's report: before the lock, under the run's attempt (architecture, invariant 7)."""
+"""Writes the lists of a run's report: before the lock, under the run's attempt."""
 
 from collections.abc import AsyncIterator
 from datetime import date

@@ -12,8 +12,8 @@ def check_rejected(counts: RowCounts, percent: float) -> None:
     if counts.rejected * 100 > percent * counts.read:
         raise TooManyRejectedRows(
             f"{counts.rejected:,} of {counts.read:,} rows cannot be read, more than {percent:g} %. "
-            "Nothing was changed. The list of rejected rows says what is wrong with each; ask the state for a "
-            "correct file."
+            "Nothing was changed. The list of rejected rows says what is wrong with each; ask the state for "
+            "a correct file."
         )
 
 

@@ -1,4 +1,4 @@
-"""Who of the file is ours, and which records they should hold: set-based SQL on the staging tables (I3, I4)."""
+"""Who of the file is ours, and which records they should hold: set-based SQL on staging tables (I3, I4)."""
 
 from collections.abc import Sequence
 
@@ -77,8 +77,9 @@ def _people() -> sa.Select[tuple[object, ...]]:
 
 def _matched(district_id: str) -> sa.Select[tuple[object, ...]]:
     """All three must agree: State Staff ID, last name and first name (the two names are one key)."""
-    from_file = [staged_row.c[name] for name in matched_row.columns.keys() if not name.startswith("employee")]
-    return sa.select(from_file[0], employee.c.id, employee.c.employee_number, *from_file[1:]).join_from(
+    line, _, _, *others = (column.name for column in matched_row.c)
+    ours = (employee.c.id, employee.c.employee_number)
+    return sa.select(staged_row.c[line], *ours, *(staged_row.c[name] for name in others)).join_from(
         staged_row,
         employee,
         sa.and_(
@@ -114,7 +115,7 @@ def _certifications(district_id: str, statuses: Sequence[str]) -> sa.Select[tupl
 
 
 def _endorsements() -> sa.Select[tuple[object, ...]]:
-    """Each distinct (code, limitation, dates) of a licence is an endorsement; ordinals tell equal codes apart."""
+    """Each distinct (code, limitation, dates) of a licence is one; ordinals tell equal codes apart."""
     limitation = sa.func.coalesce(matched_row.c.limitation, "")
     facts = (
         wanted_certification.c.public_id,
@@ -167,7 +168,7 @@ def _endorsements() -> sa.Select[tuple[object, ...]]:
 
 
 async def keep_primary_choices(connection: AsyncConnection, district_id: str) -> None:
-    """Carry each employee's choice of a primary endorsement over to the same endorsement, if it came back (I5).
+    """Carry each choice of a primary endorsement over to the same endorsement, if it came back (I5).
 
     Several endorsements of one code on a licence are told apart by what they say, then by their ordinal,
     since one that disappears moves the ordinals of the others.

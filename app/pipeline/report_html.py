@@ -31,21 +31,20 @@ _FIELD_WORDS = {
     "expiration_date": "expiration date",
 }
 _NESTED_ROWS = 5  # entries of one item that get a row of their own
-_ROW_CHARACTERS = 120  # an item with more text counts as more rows, as it is as dear to print
-_ITEM_CHARACTERS = 60  # longest value in a list; the state's longest field, a last name, has 36
+_ROW_CHARACTERS = 150  # an item with more text counts as more rows, as it is as dear to print
+_ITEM_CHARACTERS = 100  # longest value in a list: a reason for a rejection has up to about 90
 _TEXT_CHARACTERS = 500  # longest text outside the lists
 _WARNINGS = 20
 _OTHER_STATUSES = 8
 
 
-def report_html(report: Mapping[str, Any], max_rows: int, *, now: datetime | None = None) -> str:
+def report_html(report: Mapping[str, Any], max_rows: int) -> str:
     """Return the whole HTML document; it refers to nothing outside itself.
 
     Args:
         report: the structure of report.json; its lists may already be cut.
         max_rows: rows printed over all lists; a skipped employee's candidate and an expired
             certification are rows, and an item with very long texts counts as several.
-        now: aware instant that is printed as the time of making; default: the current time.
     """
     zone = ZoneInfo(report["district"]["timezone"])
     printable = Printable()
@@ -60,7 +59,7 @@ def report_html(report: Mapping[str, Any], max_rows: int, *, now: datetime | Non
         more_warnings=max(0, len(warnings) - _WARNINGS),
         other_statuses=printable.clean(statuses, _ITEM_CHARACTERS),
         attention=_attention(report),
-        generated=(now or datetime.now(UTC)).isoformat(),
+        generated=datetime.now(UTC).isoformat(),
         zone=zone.key,
         instant=partial(_instant, zone=zone),
         duration=_duration(report["run"]),

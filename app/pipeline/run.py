@@ -108,7 +108,7 @@ class ImportRun:
             raise OwnershipLostError
         if file.reused:
             self.warnings.append(
-                f"The state's server had no licence file; {file.name}, retained from an earlier import, was used."
+                f"The state's server had no licence file, so the retained {file.name} was imported again."
             )
         elif imported and file.datestamp and file.datestamp < imported:
             self.warnings.append(

@@ -77,11 +77,7 @@ class RunExecution:
         progress = Progress()
         importing: ImportRun | None = None
         try:
-            if run.attempt > MAX_ATTEMPTS:
-                raise WorkerLost(
-                    f"The import was begun {MAX_ATTEMPTS} times and its worker was lost each time. Nothing was "
-                    "changed. Ask the operator to look at the worker's log and memory."
-                )
+            check_attempts(run)
             async with (
                 heartbeat(self._database, run.id, run.owner, progress),
                 asyncio.timeout(self._settings.run_timeout),
@@ -97,7 +93,7 @@ class RunExecution:
         except asyncio.CancelledError:
             await asyncio.shield(self._put_back(run))
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run has to end
             await self._fail(run, as_failure(error, self._settings), importing)
 
     async def _district(self, district_id: str) -> District:
@@ -185,6 +181,15 @@ class RunExecution:
         self._downloads.remove_strays(district_id, known, STRAY_AGE)
 
 
+def check_attempts(run: Run) -> None:
+    """Raise WorkerLost for a run that took too many workers down."""
+    if run.attempt > MAX_ATTEMPTS:
+        raise WorkerLost(
+            f"The import was begun {MAX_ATTEMPTS} times and its worker was lost each time. Nothing was "
+            "changed. Ask the operator to look at the worker's log and memory."
+        )
+
+
 def layout_of(district: District) -> Layout:
     """Return the district's own layout, or its state's."""
     if district.layout is not None:
@@ -203,7 +208,7 @@ def as_failure(error: Exception, settings: Settings) -> RunFailure:
         return error
     if isinstance(error, TimeoutError):
         return InternalFailure(
-            f"The import took longer than {settings.run_timeout:g} seconds and was stopped. Nothing was changed."
+            f"The import took over {settings.run_timeout:g} seconds and was stopped. Nothing was changed."
         )
     if isinstance(error, SQLAlchemyError | ServiceUnavailableError):
         log.error("database_failed", **trace(error))

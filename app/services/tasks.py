@@ -41,7 +41,8 @@ class TaskService:
         Raises ValidationFailedError when it is active without a whole schedule.
         """
         async with self._database.write() as session:
-            task = Task(district_id=district_id, created_by=user, updated_by=user, version=0, **fields)
+            given = await _with_time_zone(session, district_id, fields)
+            task = Task(district_id=district_id, created_by=user, updated_by=user, version=0, **given)
             await _store(session, task)
             return task
 
@@ -56,8 +57,7 @@ class TaskService:
         async with self._database.write() as session:
             task = await _find(session, district_id, task_id, to_change=True)
             check_if_match(if_match, task.version)
-            for name, value in fields.items():
-                setattr(task, name, value)
+            task.sqlmodel_update(await _with_time_zone(session, district_id, fields))
             task.updated_by, task.updated_at = user, utc_now()
             await _store(session, task)
             return task
@@ -77,12 +77,21 @@ async def _find(session: AsyncSession, district_id: str, task_id: UUID, *, to_ch
     return task
 
 
+async def _with_time_zone(
+    session: AsyncSession, district_id: str, fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the fields with the district's time zone where they have an empty one."""
+    if fields.get("timezone", "") is not None:
+        return dict(fields)
+    district = await districts.find(session, district_id)
+    if district is None:
+        raise NotFoundError(f"There is no district {district_id}.")
+    return {**fields, "timezone": district.timezone}
+
+
 async def _store(session: AsyncSession, task: Task) -> None:
-    """Write the task with a new version, in the district's time zone when it names none."""
+    """Write the task with a new version."""
     _check_schedule(task)
-    if not task.timezone:
-        district = await districts.find(session, task.district_id)
-        task.timezone = district.timezone if district else ""
     task.version = await next_version(await session.connection())
     session.add(task)
 

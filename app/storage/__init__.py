@@ -1,0 +1,1 @@
+"""Named queries, files and the SFTP client; nothing here commits."""

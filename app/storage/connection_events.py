@@ -44,7 +44,7 @@ def place(column: str, event_id: UUID) -> str:
     return f"connection_event/{column}/{event_id}"
 
 
-async def record_event(  # noqa: PLR0913 - the facts of an event
+async def record_event(
     session: AsyncSession,
     cipher: Cipher,
     target: SftpTarget,

@@ -88,7 +88,7 @@ def _decode(order: Order, cursor: str) -> list[Any]:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         name, *values = json.loads(raw)
         places = [
-            sa.literal(_PARSERS[column.type.python_type](value), column.type)
+            sa.literal(_PARSERS[_kind(column)](value), column.type)
             for column, value in zip(order.columns, values, strict=True)
         ]
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -96,6 +96,12 @@ def _decode(order: Order, cursor: str) -> list[Any]:
     if name != order.name:
         raise _bad_cursor()
     return places
+
+
+def _kind(column: Any) -> type:
+    """Return the Python type of a column, that of the type it decorates if it decorates one."""
+    kind: type = getattr(column.type, "impl_instance", column.type).python_type
+    return kind
 
 
 def _bad_cursor() -> ValidationFailedError:
@@ -119,7 +125,7 @@ def _integer(value: Any) -> int:
 _PARSERS: dict[type, Callable[[Any], Any]] = {
     str: _text,
     int: _integer,
-    UUID: UUID,
+    UUID: lambda value: UUID(_text(value)),
     date: date.fromisoformat,
     datetime: lambda value: datetime.fromisoformat(value).astimezone(UTC),
 }

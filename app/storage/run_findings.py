@@ -65,8 +65,10 @@ async def totals(
     connection: AsyncConnection, run: Run, kinds: Sequence[FindingKind]
 ) -> dict[FindingKind, int]:
     """Return the length of each list of an ended run."""
-    query = sa.select(finding.c.kind, sa.func.count()).where(*_of(run)).group_by(finding.c.kind)
-    counted = {kind: count for kind, count in await connection.execute(query)}
+    query = (
+        sa.select(finding.c.kind, sa.func.count().label("total")).where(*_of(run)).group_by(finding.c.kind)
+    )
+    counted = {row.kind: row.total for row in await connection.execute(query)}
     return {kind: counted.get(kind, 0) for kind in kinds}
 
 

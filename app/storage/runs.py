@@ -88,7 +88,7 @@ async def abandoned(
 
 
 async def unfinished(connection: AsyncConnection, district_id: str, now: datetime) -> UUID | None:
-    """Return the district's run that is in progress, or due and waiting; there is at most one of the first."""
+    """Return the district's run that is in progress, or else one that is due and waiting."""
     query = (
         sa.select(run.c.id)
         .where(

@@ -1,24 +1,19 @@
 """Imports to test: a whole service on either database, people, licence files, and what came of them."""
 
 import csv
-import shutil
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import sqlalchemy as sa
-from pydantic import SecretStr
 
-from app import migrations
 from app.constants import EmployeeStatus
 from app.factory import Factory
 from app.models import Certification, District, Employee, Endorsement, ImportFile, Run, RunFinding
 from app.services import run_execution
 from app.services.runs import RunOptions
 from app.settings import Settings
-from tests.support.postgres import PostgresCluster
 
 DISTRICT = "default"
 TIMEZONE = "America/New_York"
@@ -45,38 +40,6 @@ employee_table = Employee.__table__  # type: ignore[attr-defined] # same
 run_table = Run.__table__  # type: ignore[attr-defined] # same
 import_file = ImportFile.__table__  # type: ignore[attr-defined] # same
 finding = RunFinding.__table__  # type: ignore[attr-defined] # same
-
-
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite database to copy."""
-    directory = tmp_path_factory.mktemp("template")
-    migrations.upgrade(Settings(data_dir=directory))
-    return directory / "certsync.db"
-
-
-@pytest.fixture(scope="session")
-def postgres_template(postgres_cluster: PostgresCluster, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a migrated PostgreSQL database to clone."""
-    url = postgres_cluster.create_database()
-    directory = tmp_path_factory.mktemp("template")
-    migrations.upgrade(Settings(data_dir=directory, database_url=SecretStr(url)))
-    return str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterable[Settings]:
-    """A migrated database of the test's own, on each kind of database."""
-    data_dir = tmp_path / "data"
-    data_dir.mkdir()
-    if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("sqlite_template"), data_dir)
-        yield Settings(data_dir=data_dir)
-        return
-    cluster: PostgresCluster = request.getfixturevalue("postgres_cluster")
-    url = cluster.create_database(template=request.getfixturevalue("postgres_template"))
-    yield Settings(data_dir=data_dir, database_url=SecretStr(url))
-    cluster.drop_database(url)
 
 
 @pytest.fixture

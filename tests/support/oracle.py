@@ -73,7 +73,7 @@ def faults(cells: Sequence[str]) -> set[str]:
         return {""}
     values = dict(zip(COLUMNS, cells, strict=True))
     found = {name for name in ("LicenseNumber", "LicenseStatus") if not values[name].strip()}
-    if not re.fullmatch(r"\s*[0-9]{1,10}\s*", values["EducatorID"]) or not same_id(values["EducatorID"]):
+    if not re.fullmatch(r"\s*0*[0-9]{1,10}\s*", values["EducatorID"]) or not same_id(values["EducatorID"]):
         found.add("EducatorID")
     for name in DATE_COLUMNS:
         try:
@@ -170,12 +170,8 @@ class Oracle:
             )
             for line in lines
         }
-        # ACT before UDR is A before U: the smaller text wins, so the sort for it comes first.
-        expires, issued, status = sorted(
-            sorted(variants, key=lambda variant: variant[2]), key=lambda variant: variant[:2], reverse=True
-        )[0]
-        if len(variants) > 1:  # a stable sort keeps the order of equals, reversed too
-            status = min(variant[2] for variant in variants if variant[:2] == (expires, issued))
+        by_status = sorted(variants, key=lambda variant: variant[2])  # A of ACT comes before U of UDR
+        expires, issued, status = max(by_status, key=lambda variant: variant[:2])  # of equals the first
         kept = {
             "status": status,
             "issue_date": None if issued == date.min else issued,

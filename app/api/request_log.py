@@ -3,6 +3,7 @@
 Plain ASGI: the classes of the framework's own middleware would copy each body and break streams.
 """
 
+import logging
 import re
 import time
 from uuid import uuid4
@@ -18,6 +19,8 @@ from app.errors import PayloadTooLargeError
 
 MAX_BODY_BYTES = 16 * 1024**2
 """The largest legitimate body, 10,000 employees, is about 4 MB."""
+BAD_REQUEST = 400
+PROBES = ("/health/live", "/health/ready")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TOO_LARGE = f"A body may have up to {MAX_BODY_BYTES // 1024**2} MiB. Send it in smaller parts."
 
@@ -61,10 +64,14 @@ class RequestLog:
                     raise
                 await problem_response(problem, request.url.path)(scope, receive, send_with_id)
             finally:
-                log.info(
+                route = getattr(scope.get("route"), "path", None)
+                # Probes come every few seconds and say nothing by succeeding.
+                level = logging.DEBUG if route in PROBES and status < BAD_REQUEST else logging.INFO
+                log.log(
+                    level,
                     "request",
                     method=scope["method"],
-                    route=getattr(scope.get("route"), "path", None),
+                    route=route,
                     status=status,
                     milliseconds=round((time.perf_counter() - began) * 1000, 1),
                 )

@@ -1,0 +1,214 @@
+"""What a run must report (I12), worked out by brute force from an `Oracle`'s outcome."""
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from tests.support.oracle import (
+    CERTIFICATION,
+    ENDORSEMENT,
+    Item,
+    Line,
+    Oracle,
+    compared_names,
+    plain,
+    same_id,
+    same_text,
+    tidy,
+    who,
+)
+
+LISTED_CANDIDATES = 5
+
+
+class Report:
+    """The lists by kind and the summary. `rejected` is not here: the oracle has the lines at fault."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        self.oracle = oracle
+        self.world = oracle.world
+        self.active_numbers = {person["employee_number"] for person in oracle.active}
+        self.lists: dict[str, list[Item]] = {
+            "skipped": [*filter(None, map(self._skipped, oracle.active))],
+            "other_name": [item for person in oracle.active for item in self._other_names(person)],
+            "missing_certification": [
+                {**who(person), "job_class": person["job_class"]}
+                for person in oracle.active
+                if person["job_class"] in self.world.required and not self._matched(person)
+            ],
+            "expired": [*filter(None, map(self._expired, oracle.active))],
+            "blank_dates": self._blank_dates(),
+            "disagreement": oracle.disagreements,
+            "overwritten": self._overwritten(),
+        }
+        self.summary = self._summary()
+
+    def _matched(self, person: Item) -> bool:
+        return person["employee_number"] in self.oracle.ours
+
+    def _people_of_file(self, position: slice, compared: tuple[str, ...]) -> list[list[Line]]:
+        """The file's people who share an id, or a name, with somebody: the rows of each, in order."""
+        people: dict[tuple[str, str, str], list[Line]] = {}
+        for line in self.oracle.lines:
+            if line.person[position] == compared:
+                key = (line.person[0], "", "") if "" in line.person[1:] else line.person
+                people.setdefault(key, []).append(line)
+        # By what tells them apart, in the order of bytes; those without a whole name last.
+        order = sorted(people, key=lambda key: ("" in key[1:], "\x1f".join(key[1:]).encode(), key[0]))
+        return [people[key] for key in order]
+
+    def _skipped(self, person: Item) -> Item | None:
+        if self._matched(person):
+            return None
+        last, first = (same_text(name) for name in compared_names(person))
+        number = same_id(person["state_staff_id"])
+        by_id = self._people_of_file(slice(0, 1), (number,)) if number else []
+        by_name = self._people_of_file(slice(1, 3), (last, first))
+        found = []
+        for lines in by_id:
+            names = {"last_name": (last, 1), "first_name": (first, 2)}
+            shown = candidate(lines)
+            wrong = [name for name, (ours, at) in names.items() if same_text(shown[name]) != ours]
+            found.append({**shown, "disagrees": wrong})
+            assert wrong or "" in lines[0].person, "one who agrees on everything is matched"
+        found += [{**candidate(lines), "disagrees": ["educator_id"]} for lines in by_name]
+        listed = found[:LISTED_CANDIDATES]
+        wrong = {name for item in listed for name in item["disagrees"]}
+        return (found and {
+            **who(person),
+            "state_staff_id": person["state_staff_id"],
+            "disagrees": [name for name in ("educator_id", "last_name", "first_name") if name in wrong],
+            "candidates": listed,
+            "more_candidates": len(found) - len(listed),
+        }) or None
+
+    def _other_names(self, person: Item) -> list[Item]:
+        if not self._matched(person):
+            return []
+        names = tuple(same_text(name) for name in compared_names(person))
+        found = []
+        for lines in self._people_of_file(slice(0, 1), (same_id(person["state_staff_id"]),)):
+            if lines[0].person[1:] != names:
+                shown = candidate(lines)
+                found.append(
+                    {
+                        **who(person),
+                        "educator_id": shown["educator_id"],
+                        "file_last_name": shown["last_name"],
+                        "file_first_name": shown["first_name"],
+                        "rows": len(lines),
+                    }
+                )
+        return found
+
+    def _expired(self, person: Item) -> Item | None:
+        past = [
+            {name: item[name] for name in ("license_number", "license_type", "expiration_date")}
+            for item in self.oracle.certifications.values()
+            if item["employee_number"] == person["employee_number"]
+            and (item["expiration_date"] or date.max) < self.world.today
+        ]
+        return {**who(person), "certifications": [plain(item) for item in past]} if past else None
+
+    def _blank_dates(self) -> list[Item]:
+        people = {person["employee_number"]: who(person) for person in self.oracle.active}
+        held = [("certification", item, item, None) for item in self.oracle.certifications.values()]
+        held += [
+            ("endorsement", item, self.oracle.certifications[item["certification"]], item["code"])
+            for item in self.oracle.endorsements.values()
+        ]
+        return [
+            {
+                **people[item["employee_number"]],
+                "record": record,
+                "license_number": licence["license_number"],
+                "code": code,
+                "missing": missing,
+            }
+            for record, item, licence, code in held
+            if (missing := [name for name in ("issue_date", "expiration_date") if item[name] is None])
+        ]
+
+    def _overwritten(self) -> list[Item]:
+        numbers = {item["public_id"]: item["license_number"] for item in self.world.certifications}
+        found = []
+        for record, items, wanted, fields in self._kinds():
+            for item in items:
+                if item["source"] != "manual" or item["employee_number"] not in self.active_numbers:
+                    continue
+                after = wanted.get(item["public_id"])
+                if after is None or any(item[name] != after[name] for name in fields):
+                    found.append(
+                        {
+                            "employee_number": item["employee_number"],
+                            "record": record,
+                            "license_number": numbers[item["certification"]]
+                            if record == "endorsement"
+                            else item["license_number"],
+                            "code": item.get("code"),
+                            "change": "changed" if after else "removed",
+                            "updated_by": item["updated_by"],
+                        }
+                    )
+        return found
+
+    def _kinds(self) -> tuple[tuple[str, list[Item], dict[UUID, Item], tuple[str, ...]], ...]:
+        return (
+            ("certification", self.world.certifications, self.oracle.certifications, CERTIFICATION),
+            ("endorsement", self.world.endorsements, self.oracle.endorsements, ENDORSEMENT),
+        )
+
+    def _figures(self, record: str) -> dict[str, Any]:
+        """Deleted and imported as a delete-and-reimport counts them, and what really differs."""
+        _, items, wanted, fields = next(kind for kind in self._kinds() if kind[0] == record)
+        held = [item for item in items if item["employee_number"] in self.active_numbers]
+        again = [item for item in held if item["public_id"] in wanted]
+        compared = (*fields, "is_primary") if record == "endorsement" else fields
+        changed = sum(
+            item["source"] == "manual"
+            or any(item[name] != wanted[item["public_id"]][name] for name in compared)
+            for item in again
+        )
+        return {
+            "deleted": len(held),
+            "imported": len(wanted),
+            "added": len(wanted) - len(again),
+            "changed": changed,
+            "removed": len(held) - len(again),
+            "unchanged": len(again) - changed,
+            "without_issue_date": sum(item["issue_date"] is None for item in wanted.values()),
+            "without_expiration_date": sum(item["expiration_date"] is None for item in wanted.values()),
+        }
+
+    def _summary(self) -> dict[str, Any]:
+        oracle = self.oracle
+        matched = {line.line for lines in oracle.ours.values() for line in lines}
+        return {
+            "employees": {
+                "active": len(oracle.active),
+                "matched": len(oracle.ours),
+                "skipped": len(self.lists["skipped"]),
+                "missing_certification": len(self.lists["missing_certification"]),
+                "expired_certification": len(self.lists["expired"]),
+            },
+            "certifications": {**self._figures("certification"), "disagreeing": len(oracle.disagreements)},
+            "endorsements": self._figures("endorsement"),
+            "rows": {
+                "read": len(self.world.rows),
+                "matched": len(matched),
+                "other_status": dict(oracle.other_status),
+                "rejected": len(oracle.faulty),
+                "not_ours": len(oracle.lines) - len(matched),
+            },
+            "overwritten_edits": len(self.lists["overwritten"]),
+            "other_name": len(self.lists["other_name"]),
+        }
+
+
+def candidate(lines: list[Line]) -> Item:
+    """One person of the file as shown; of several spellings the first in the order of bytes."""
+    return {
+        "educator_id": min(line.educator_id for line in lines),
+        "last_name": min(tidy(line.cells["LastName"]) for line in lines),
+        "first_name": min(tidy(line.cells["FirstName"]) for line in lines),
+    }

@@ -1,0 +1,111 @@
+"""Small worlds in which everything collides: ids with leading zeros, names in several spellings, few licences."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from app.constants import EmployeeStatus
+from tests.support.imports import COLUMNS, employee
+
+IDS = ["7", "007", "7", " 07", "70", "8", "0", "", "12a", "12345678901"]
+STATE_IDS = ["7", "0007", "70", "8", "8", None]
+LAST = ["Smith", "SMITH", " smith ", "Ｓｍｉｔｈ", "De La  Cruz", "de la cruz", "Strauß", "STRAUSS", ""]
+FIRST = ["Ann", "ann", "José", "Jose\u0301", "Bo"]
+DATES = ["", "07/01/2025", "2025-07-01", "06/30/2024", "06/30/2099"]
+FILE_CELLS = {
+    "EducatorID": IDS,
+    "LastName": LAST,
+    "FirstName": [*FIRST, ""],
+    "LicenseNumber": ["L1", "L1", " L1", "L2", "l2", ""],
+    "LicenseType": ["Level II", "Level  II", "", "Level I"],
+    "LicenseStatus": ["ACT", "ACT", "UDR", " act ", "EXP", "Sus", ""],
+    "LicenseIssueDate": [*DATES, "13/45/2026"],
+    "LicenseExpirationDate": DATES,
+    "EndorsementCode": ["", "2-05", "2-05", "3-11"],
+    "EndorsementDescription": ["", "English", "Mathematics"],
+    "EndorsementIssueDate": DATES,
+    "EndorsementExpirationDate": DATES,
+    "Limitation": ["", "", "One", " One", "one", "Ämter"],
+}
+# The first entry is the usual one: a row goes wrong in one place or two, not everywhere.
+USUAL = {column: values[0] for column, values in FILE_CELLS.items()} | {
+    "LicenseIssueDate": "07/01/2025",
+    "LicenseExpirationDate": "06/30/2099",
+    "EndorsementCode": "2-05",
+    "EndorsementIssueDate": "07/01/2025",
+}
+JOB_CLASSES = ["TEACHER", "CLERK", None]
+REQUIRED = {"TEACHER"}
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> list[str]:
+    """A row of the file, at times too short."""
+    changes = draw(
+        st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in FILE_CELLS.items()})
+    )
+    cells = [(USUAL | changes)[column] for column in COLUMNS]
+    return cells[:5] if draw(st.integers(0, 19)) == 19 else cells
+
+
+@st.composite
+def files(draw: st.DrawFn) -> list[list[str]]:
+    """The rows of a file, some of them twice."""
+    found = draw(st.lists(rows(), min_size=1, max_size=24))
+    return found + draw(st.lists(st.sampled_from(found), max_size=3))
+
+
+@st.composite
+def people(draw: st.DrawFn, count: int) -> list[dict[str, Any]]:
+    """A roster of the numbers E0 to E`count - 1`."""
+    return [
+        employee(
+            f"E{number}",
+            draw(st.sampled_from(STATE_IDS)),
+            draw(st.sampled_from(LAST[:-1])).strip(),
+            draw(st.sampled_from(FIRST)),
+            legal_last_name=draw(st.sampled_from([None, None, None, "Smith", "De La Cruz"])),
+            legal_first_name=draw(st.sampled_from([None, None, None, "ANN"])),
+            status=draw(st.sampled_from([EmployeeStatus.ACTIVE] * 4 + [EmployeeStatus.TERMINATED])),
+            job_class=draw(st.sampled_from(JOB_CLASSES)),
+        )
+        for number in range(count)
+    ]
+
+
+@dataclass
+class Edit:
+    """A change by hand between two imports; `pick` and `what` choose the record and the kind of change."""
+
+    pick: int
+    what: str
+
+
+@dataclass
+class History:
+    """A first import, changes by hand, a changed roster, and the import that is under test."""
+
+    roster_before: list[dict[str, Any]]
+    file_before: list[list[str]]
+    edits: list[Edit]
+    roster: list[dict[str, Any]]
+    file: list[list[str]]
+
+
+EDITS = ["certification", "endorsement", "same", "primary", "new certification", "new endorsement"]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    """Half of the rows of the second file come from the first, so that records come back."""
+    count = draw(st.integers(2, 8))
+    before, roster = draw(people(count)), draw(people(count))
+    kept = draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    roster = [old if keep else new for old, new, keep in zip(before, roster, kept, strict=True)]
+    first = draw(files())
+    again = draw(st.lists(st.sampled_from(first), max_size=24))
+    edits = draw(
+        st.lists(st.builds(Edit, st.integers(0, 9), st.sampled_from(EDITS)), max_size=8)
+    )
+    return History(before, first, edits, roster, again + draw(files()))

@@ -1,0 +1,149 @@
+"""The whole thing as a user meets it: `certsync up`, then all over HTTP, with a real SFTP server."""
+
+import csv
+import io
+import signal
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pypdf
+
+from app.demo.world import World, make_world, write_licence_file
+from tests.support.openssh import OpenSshServer
+from tests.support.service import SECONDS, Service, running_service
+
+TODAY = date(2026, 11, 20)
+
+
+def load_roster(service: Service, world: World) -> None:
+    for job_class in world.job_classes:
+        service.call("PUT", f"/job-classes/{job_class['code']}", job_class, 201)
+    counts = service.call("POST", "/employees/bulk", {"items": world.employees})
+    assert counts == {"created": len(world.employees), "updated": 0, "unchanged": 0}
+
+
+def connect(service: Service, server: OpenSshServer) -> None:
+    connection = {
+        "host": server.host,
+        "port": server.port,
+        "username": server.username,
+        "private_key": server.private_key,
+        "fingerprint": server.fingerprint(),
+        "directory": server.directory,
+    }
+    saved = service.call("PUT", "/sftp-connection", connection, 201)
+    assert saved["has_private_key"]
+    assert "private_key" not in saved
+    test = service.call("POST", "/sftp-connection/test")
+    assert test["ok"], test
+    assert [file["name"] for file in test["files"]] == ["Curr_Lic_Eds_End_Limits_20261120.csv"]
+
+
+def import_now(service: Service, task_id: str) -> Any:
+    started = service.http.post(f"/api/v1/tasks/{task_id}/run")
+    assert started.status_code == 202, started.text
+    assert started.headers["Location"] == f"/api/v1/runs/{started.json()['id']}"
+    run = service.ended_run(started.json()["id"])
+    assert run["status"] == "succeeded", run["failure"]
+    return run
+
+
+def check_report(service: Service, run: Any) -> None:
+    """PDF, JSON and CSV agree to the number."""
+    summary = run["summary"]
+    report = service.call("GET", f"/runs/{run['id']}/report.json")
+    assert report["summary"] == summary
+    for name, total in (
+        ("skipped", summary["employees"]["skipped"]),
+        ("missing_certification", summary["employees"]["missing_certification"]),
+        ("expired", summary["employees"]["expired_certification"]),
+        ("rejected", summary["rows"]["rejected"]),
+        ("disagreement", summary["certifications"]["disagreeing"]),
+        ("other_name", summary["other_name"]),
+    ):
+        assert report["lists"][name]["total"] == len(report["lists"][name]["items"]) == total > 0, name
+
+    skipped = list(csv.DictReader(io.StringIO(service.call("GET", f"/runs/{run['id']}/skipped.csv").text)))
+    listed = report["lists"]["skipped"]["items"]
+    assert {row["employee_number"] for row in skipped} == {item["employee_number"] for item in listed}
+    assert len(skipped) == sum(len(item["candidates"]) for item in listed)
+    rejected = csv.DictReader(io.StringIO(service.call("GET", f"/runs/{run['id']}/rejected.csv").text))
+    assert len(list(rejected)) == summary["rows"]["rejected"]
+
+    pdf = service.call("GET", f"/runs/{run['id']}/report.pdf")
+    assert pdf.headers["content-type"] == "application/pdf"
+    text = " ".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(pdf.content)).pages)
+    assert f"Skipped employees ({summary['employees']['skipped']:,})" in " ".join(text.split())
+    assert f"{summary['certifications']['imported']:,}" in text
+    assert run["file"]["sha256"] in "".join(text.split())
+
+
+def check_world(world: World, run: Any) -> None:
+    rows = run["summary"]["rows"]
+    assert rows["read"] == world.rows
+    assert rows["read"] == sum(
+        [rows["matched"], rows["rejected"], rows["not_ours"], *rows["other_status"].values()]
+    )
+    active = [person for person in world.employees if person["status"] == "active"]
+    assert run["summary"]["employees"]["active"] == len(active)
+
+
+def test_import_from_sftp_server_to_replaced_records_and_pdf(
+    tmp_path: Path, openssh_server: OpenSshServer
+) -> None:
+    world = make_world(seed=7, employees=300, rows=4000, today=TODAY)
+    for old in openssh_server.files.iterdir():
+        old.unlink()
+    write_licence_file(world, openssh_server.files)
+    with running_service(tmp_path / "data") as service:
+        service.login("--user", "kmarsh", "--role", "admin")
+        load_roster(service, world)
+        connect(service, openssh_server)
+        task = {"description": "Nightly licences", "status": "inactive"}
+        task_id = service.call("POST", "/tasks", task, 201)["id"]
+
+        first = import_now(service, task_id)
+        assert (first["run_by"], first["trigger"], first["task_id"]) == ("kmarsh", "run_now", task_id)
+        assert first["progress"] == 100
+        assert first["file"]["reused"] is False
+        check_world(world, first)
+        check_report(service, first)
+        held = service.call("GET", "/certifications?limit=200")["items"]
+        assert len(held) == min(200, first["summary"]["certifications"]["imported"])
+
+        second = import_now(service, task_id)
+        for kind in ("certifications", "endorsements"):
+            imported = first["summary"][kind]["imported"]
+            assert second["summary"][kind]["deleted"] == second["summary"][kind]["imported"] == imported
+            assert second["summary"][kind]["unchanged"] == imported
+        assert service.call("GET", "/certifications?limit=200")["items"] == held
+
+        assert [file["name"] for file in service.call("GET", "/import-files")["items"]] == [world.file_name]
+        events = service.call("GET", "/connection-events")["items"]
+        assert [event["outcome"] for event in events] == ["success"] * 3
+        assert [run["id"] for run in service.call("GET", "/runs")["items"]] == [second["id"], first["id"]]
+
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(SECONDS) == 0
+    log = service.log.read_text()
+    assert openssh_server.private_key not in log
+    assert not any(person["last_name"] in log for person in world.employees if len(person["last_name"]) > 5)
+
+
+def test_run_goes_on_after_everything_was_killed(tmp_path: Path, openssh_server: OpenSshServer) -> None:
+    world = make_world(seed=7, employees=300, rows=4000, today=TODAY)
+    for old in openssh_server.files.iterdir():
+        old.unlink()
+    write_licence_file(world, openssh_server.files)
+    with running_service(tmp_path / "data") as service:
+        service.login("--user", "kmarsh", "--role", "admin")
+        load_roster(service, world)
+        connect(service, openssh_server)
+        task_id = service.call("POST", "/tasks", {"description": "Licences", "status": "inactive"}, 201)["id"]
+        run_id = service.call("POST", f"/tasks/{task_id}/run", status=202)["id"]
+        service.process.kill()
+        service.process.wait()
+    with running_service(tmp_path / "data") as service:
+        service.login("--user", "kmarsh", "--role", "admin")
+        assert service.ended_run(run_id)["status"] == "succeeded"

@@ -1,0 +1,28 @@
+"""The document that integrators build on."""
+
+import json
+from pathlib import Path
+
+from app.main import create_app
+from app.settings import Settings
+from tests.support.processes import ROOT
+
+
+def test_committed_document_is_what_the_code_serves(tmp_path: Path) -> None:
+    committed = json.loads((ROOT / "openapi" / "openapi.json").read_text(encoding="utf-8"))
+    served = json.loads(json.dumps(create_app(Settings(data_dir=tmp_path)).openapi()))
+    assert committed == served, "run `make openapi` and commit what it changes"
+
+
+def test_every_operation_is_documented(tmp_path: Path) -> None:
+    document = create_app(Settings(data_dir=tmp_path)).openapi()
+    assert document["openapi"].startswith("3.1")
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+    for operation in operations:
+        assert operation["summary"], operation["operationId"]
+        assert operation["description"], operation["operationId"]
+        assert operation["tags"], operation["operationId"]
+        for status, response in operation["responses"].items():
+            if int(status) >= 400 and status != "503":
+                assert set(response["content"]) == {"application/problem+json"}, operation["operationId"]
