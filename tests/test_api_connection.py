@@ -1,5 +1,6 @@
 """The connection to the state's server over HTTP: saved sealed, shown without secrets, tried out."""
 
+import asyncio
 from typing import Any
 
 import asyncssh
@@ -23,7 +24,7 @@ PLAIN: dict[str, Any] = {
 SECRET = "correct horse battery"
 FULL = PLAIN | {"password": SECRET}
 KEY = asyncssh.generate_private_key("ssh-ed25519").export_private_key("openssh").decode()
-LOCKED_KEY = asyncssh.generate_private_key("ssh-ed25519").export_private_key("openssh", "opener", rounds=1).decode()
+LOCKED_KEY = asyncssh.generate_private_key("ssh-ed25519").export_private_key("openssh", "opener").decode()
 
 
 async def save(api: Api, **changes: Any) -> dict[str, Any]:
@@ -42,8 +43,8 @@ async def row(api: Api, table: type[Any] = SftpConnection) -> Any:
 
 async def secrets(api: Api) -> tuple[str | None, str | None]:
     target = open_row(api.factory.cipher, await row(api))
-    password, key = target.password, target.private_key
-    return password and password.get_secret_value(), key and key.get_secret_value()
+    password, key = (secret and secret.get_secret_value() for secret in (target.password, target.private_key))
+    return password or None, key or None
 
 
 async def test_saved_and_shown_without_secrets(api: Api, logs: list[Any]) -> None:
@@ -209,3 +210,14 @@ async def test_events_are_encrypted_and_of_one_district(api: Api) -> None:
         "run_id": None,
     }
     assert (await api.get("/connection-events", district=THERE)).json()["items"] == []
+
+
+async def test_saved_by_several_at_once(api: Api) -> None:
+    saves = [api.call("PUT", "/sftp-connection", FULL | {"directory": f"/{n}"}) for n in range(5)]
+    answers = await asyncio.gather(*saves)
+    assert {answer.status_code for answer in answers} <= {200, 201, 409}
+    assert [answer.status_code for answer in answers].count(201) == 1
+    for answer in answers:
+        if answer.status_code == 409:
+            problem(answer, 409, "conflict")
+    assert (await api.get("/sftp-connection")).json() in [answer.json() for answer in answers]

@@ -1,5 +1,6 @@
 """Employees over HTTP: one by one and in bulk."""
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -39,7 +40,9 @@ async def test_put_adds_then_replaces_then_leaves_alone(api: Api) -> None:
     body = added.json()
     assert added.headers["ETag"] == f'"{body["version"]}"'
     nothing = ("state_staff_id", "legal_last_name", "legal_first_name", "former_last_name")
-    assert body == item("1001", job_class="TEACHER", middle_name="J", version=body["version"]) | dict.fromkeys(nothing)
+    assert body == item(
+        "1001", job_class="TEACHER", middle_name="J", version=body["version"]
+    ) | dict.fromkeys(nothing)
     assert (await api.get("/employees/1001")).json() == body
 
     replaced = await api.call("PUT", "/employees/1001", MARSH | {"last_name": "Marsh-Lee"})
@@ -68,6 +71,13 @@ async def test_keys_come_from_legal_names_where_there_are_any(api: Api) -> None:
     await api.call("PUT", "/employees/1", MARSH | {"legal_last_name": "MÁRSH"})
     employee = await stored(api, "1")
     assert (employee.educator_key, employee.name_key) == (None, "mársh\x1fkathryn")
+
+
+async def test_a_number_may_have_a_slash(api: Api) -> None:
+    await api.call("POST", "/employees/bulk", {"items": [item("A/1", job_class="K/1")]})
+    assert (await api.get("/employees/A%2F1")).json()["employee_number"] == "A/1"
+    assert (await api.get("/job-classes/K%2F1")).json()["code"] == "K/1"
+    assert (await api.call("DELETE", "/employees/A%2F1")).status_code == 204
 
 
 async def test_key_in_body_may_not_differ(api: Api) -> None:
@@ -186,7 +196,14 @@ async def test_bulk_counts_and_is_repeatable(api: Api) -> None:
 
 
 async def test_bulk_locates_duplicates_and_bad_values_together(api: Api) -> None:
-    items = [item("1"), item("2", status="gone"), item(" 1 "), item("3", last_name="\x07"), "x", item("1", zip="05401")]
+    items = [
+        item("1"),
+        item("2", status="gone"),
+        item(" 1 "),
+        item("3", last_name="\x07"),
+        "x",
+        item("1", zip="05401"),
+    ]
     assert places(await api.call("POST", "/employees/bulk", {"items": items})) == [
         ["body", "items", 1, "status"],
         ["body", "items", 2, "employee_number"],
@@ -204,4 +221,17 @@ async def test_bulk_of_ten_thousand(api: Api) -> None:
     changed = [each | {"last_name": "Lee"} for each in items]
     assert (await api.call("POST", "/employees/bulk", {"items": changed})).json()["updated"] == 10_000
     assert (await stored(api, "09999")).last_name == "Lee"
-    assert places(await api.call("POST", "/employees/bulk", {"items": [*items, item("x")]})) == [["body", "items"]]
+    assert places(await api.call("POST", "/employees/bulk", {"items": [*items, item("x")]})) == [
+        ["body", "items"]
+    ]
+
+
+async def test_writers_at_once_neither_stop_nor_lose_each_other(api: Api) -> None:
+    items = [item(f"{n}", job_class="A") for n in range(300)]
+    writes = [api.call("POST", "/employees/bulk", {"items": items[::step]}) for step in (1, -1, 2, -2)] + [
+        api.call("PUT", "/employees/0", MARSH | {"job_class": "B"}) for _ in range(4)
+    ]
+    answers = await asyncio.gather(*writes)
+    assert {answer.status_code for answer in answers} <= {200, 201}
+    counts = [answer.json() for answer in answers[:4]]
+    assert 299 <= sum(count["created"] for count in counts) <= 300

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from app.api.problems import catalogue
 from app.constants import Role
 from app.errors import AppError
+from app.models import JobClass
 from app.services.tokens import issue_token
 from tests.support.api import HERE, Api, places, problem
 
@@ -63,7 +64,9 @@ async def test_claims_that_are_wrong_or_missing(api: Api, change: dict[str, Any]
         token = jwt.encode(claims, api.factory.signing_key, algorithm="HS256")
     except TypeError:  # the library refuses to sign it: it is written by hand then
         token = jwt.api_jws.encode(
-            json.dumps(claims, default=lambda at: int(at.timestamp())).encode(), api.factory.signing_key, "HS256"
+            json.dumps(claims, default=lambda at: int(at.timestamp())).encode(),
+            api.factory.signing_key,
+            "HS256",
         )
     response = await with_header(api, f"Bearer {token}")
     problem(response, 401, "unauthorized")
@@ -106,7 +109,12 @@ async def test_ops_see_no_personal_data(api: Api) -> None:
 async def test_unknown_paths_and_methods(api: Api) -> None:
     problem(await api.get("/nowhere", role=None), 404, "not-found")
     problem(await api.get("/tasks/", role=None), 404, "not-found")
-    for path, allowed in (("/tasks", "GET, POST"), ("/sftp-connection", "GET, PUT"), ("/employees/1", "DELETE, GET, PUT")):
+    for path, allowed in (
+        ("/tasks", "GET, POST"),
+        ("/sftp-connection", "GET, PUT"),
+        ("/employees/1", "DELETE, GET, PUT"),
+        ("/employees/bulk", "POST"),
+    ):
         response = await api.call("OPTIONS", path, role=None)
         problem(response, 405, "method-not-allowed")
         assert response.headers["Allow"] == allowed
@@ -180,31 +188,33 @@ async def test_faults_of_ours_tell_nothing_and_log_no_data(
 
 
 async def test_a_database_that_is_gone_is_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api.factory.tasks, "page", failing(OperationalError("SELECT", {}, OSError("refused"))))
+    monkeypatch.setattr(
+        api.factory.tasks, "page", failing(OperationalError("SELECT", {}, OSError("refused")))
+    )
     response = await api.get("/tasks")
     problem(response, 503, "service-unavailable")
     assert response.headers["Retry-After"] == "5"
 
 
-async def test_lost_races_are_conflicts(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rows are written past the service's checks, as a racing request would."""
+async def test_a_rule_of_the_database_that_was_broken_is_a_conflict(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row is written past the service's checks, as by a request that lost a race."""
     await api.call("PUT", "/job-classes/TEACHER", {})
     with pytest.raises(IntegrityError) as caught:
-        await api.add(await api.factory.job_classes.get(HERE, "TEACHER"), _twin())
+        await api.add(JobClass(district_id=HERE, code="TEACHER", version=1))
     monkeypatch.setattr(api.factory.tasks, "page", failing(caught.value))
-    assert "same" in problem(await api.get("/tasks"), 409, "conflict")["detail"]
-
-
-def _twin() -> Any:
-    from app.models import JobClass
-
-    return JobClass(district_id=HERE, code="TEACHER", version=1)
+    assert "same moment" in problem(await api.get("/tasks"), 409, "conflict")["detail"]
 
 
 async def test_the_log_has_the_route_and_no_name(api: Api, logs: list[Any]) -> None:
     await api.get("/employees/Kathryn", params={"x": "Marsh"}, headers={"X-Request-ID": "bad id\t"})
     (event,) = [event for event in logs if event["event"] == "request"]
-    assert (event["route"], event["status"], event["method"]) == ("/api/v1/employees/{employee_number}", 404, "GET")
+    assert (event["route"], event["status"], event["method"]) == (
+        "/api/v1/employees/{employee_number}",
+        404,
+        "GET",
+    )
     assert "Kathryn" not in str(logs)
     assert "Marsh" not in str(logs)
 

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from app.constants import Role
+from app.database import Database
 from app.main import create_app
 from app.settings import Settings
-from tests.support.api import Api
+from tests.support.api import Api, problem
 
 
 async def test_live(api: Api) -> None:
@@ -48,12 +50,14 @@ async def test_unavailable_with_an_old_schema(api: Api) -> None:
 
 
 async def test_unavailable_without_a_database(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
-        raise OSError("refused")
-
-    monkeypatch.setattr(api.factory.database.engine, "connect", refuse)
+    nowhere = Database(Settings(database_url=SecretStr("postgresql://certsync:hush@127.0.0.1:1/certsync")))
+    monkeypatch.setattr(api.factory.database, "engine", nowhere.engine)
     response = await api.get("/health/ready", role=None)
     assert (response.status_code, response.json()) == (503, {"status": "unavailable"})
+    response = await api.get("/health/ready", role=Role.OPS, district="*")
+    assert response.json()["components"][0]["status"] == "down"
+    assert "hush" not in response.text
+    problem(await api.get("/tasks"), 503, "service-unavailable")
 
 
 def document(tmp_path: Path) -> dict[str, Any]:

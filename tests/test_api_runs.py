@@ -42,7 +42,7 @@ def ended(**values: Any) -> Run:
         "ended_at": NOW,
         "progress": 100,
     }
-    return run(**common | {"phase": RunPhase.REPORT, "summary": {"other_name": 0}} | values)
+    return run(**common | {"phase": RunPhase.REPORT, "summary": {"rows_read": 0}} | values)
 
 
 def finding(of: Run, kind: FindingKind, data: dict[str, Any], **values: Any) -> RunFinding:
@@ -110,7 +110,7 @@ async def test_only_an_admin_starts_runs(api: Api, role: Role) -> None:
 async def test_nothing_of_another_district_is_there(api: Api) -> None:
     await api.add(stored := task(), theirs := ended(error_log="x"))
     problem(await api.call("POST", f"/tasks/{stored.id}/run", district=THERE), 404, "not-found")
-    for part in ("", *(f"/{name}" for name in FILES), "/error.log"):
+    for part in ("", *(f"/{name}" for name in FILES), "/error-log"):
         problem(await api.get(f"/runs/{theirs.id}{part}", district=THERE), 404, "not-found")
     assert (await api.get("/runs", district=THERE)).json() == {"items": [], "next_cursor": None}
     problem(await api.get(f"/runs/{uuid4()}"), 404, "not-found")
@@ -182,7 +182,7 @@ async def test_lists_of_the_last_attempt_are_exported_alike(api: Api) -> None:
     assert report["lists"]["expired"] == {"total": 0, "items": []}
     assert report["warnings"] == ["An older file."]
     assert report["run"]["end"] == "2026-11-22T12:00:00Z"
-    assert report["summary"] == {"other_name": 0}
+    assert report["summary"] == {"rows_read": 0}
 
     skipped = list(csv.DictReader(io.StringIO((await api.get(f"/runs/{stored.id}/skipped.csv")).text)))
     assert [row["file_educator_id"] for row in skipped] == ["7", "8"]
@@ -214,11 +214,11 @@ async def test_failed_run_tells_why_and_lists_what_was_wrong_with_the_file(api: 
     report = (await api.get(f"/runs/{stored.id}/report.json")).json()
     assert set(report["lists"]) == {"skipped", "other_name", "rejected"}
     assert report["lists"]["rejected"]["total"] == 1
-    log = await api.get(f"/runs/{stored.id}/error.log")
+    log = await api.get(f"/runs/{stored.id}/error-log")
     assert (log.text, log.headers["content-type"]) == ("phase: connect\n", "text/plain; charset=utf-8")
-    problem(await api.get(f"/runs/{stored.id}/error.log", role=Role.VIEWER), 403, "forbidden")
+    problem(await api.get(f"/runs/{stored.id}/error-log", role=Role.VIEWER), 403, "forbidden")
 
 
 async def test_run_without_a_failed_connection_has_no_error_log(api: Api) -> None:
     await api.add(stored := ended())
-    problem(await api.get(f"/runs/{stored.id}/error.log"), 404, "not-found")
+    problem(await api.get(f"/runs/{stored.id}/error-log"), 404, "not-found")

@@ -114,7 +114,9 @@ async def test_if_match(api: Api) -> None:
     path = f"/tasks/{task['id']}"
     current = await api.call("PATCH", path, {"description": "Second"}, headers={"If-Match": "*"})
     stale = {"If-Match": f'"{task["version"]}"'}
-    problem(await api.call("PATCH", path, {"description": "Third"}, headers=stale), 412, "precondition-failed")
+    problem(
+        await api.call("PATCH", path, {"description": "Third"}, headers=stale), 412, "precondition-failed"
+    )
     problem(await api.call("DELETE", path, headers=stale), 412, "precondition-failed")
     assert (await api.get(path)).json() == current.json()
     right = {"If-Match": current.headers["ETag"]}

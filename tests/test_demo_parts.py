@@ -18,29 +18,28 @@ from app.demo.world import make_world
 from tests.support.processes import ROOT
 
 SUMMARY = {
-    "employees": {
-        "active": 1908,
-        "matched": 1428,
-        "skipped": 66,
-        "missing_certification": 99,
-        "expired_certification": 25,
-    },
-    "certifications": {
-        "deleted": 0,
-        "imported": 1516,
-        "without_issue_date": 20,
-        "without_expiration_date": 10,
-        "disagreeing": 15,
-    },
-    "endorsements": {"deleted": 0, "imported": 2300, "without_issue_date": 30, "without_expiration_date": 12},
-    "rows": {
-        "read": 60000,
-        "matched": 2500,
-        "other_status": {"EXP": 7000, "LAP": 800},
-        "rejected": 168,
-        "not_ours": 49532,
-    },
-    "other_name": 8,
+    "employees_active": 1908,
+    "employees_matched": 1428,
+    "employees_skipped": 66,
+    "employees_missing_certification": 99,
+    "employees_expired_certification": 25,
+    "certifications_deleted": 0,
+    "certifications_imported": 1516,
+    "certifications_missing_issue_date": 20,
+    "certifications_missing_expiration_date": 10,
+    "licenses_conflicting": 15,
+    "endorsements_deleted": 0,
+    "endorsements_imported": 2300,
+    "endorsements_missing_issue_date": 30,
+    "endorsements_missing_expiration_date": 12,
+    "rows_read": 60000,
+    "rows_matched": 2500,
+    "rows_other_status": 7800,
+    "rows_by_other_status": {"EXP": 7000, "LAP": 800},
+    "rows_rejected": 168,
+    "rows_not_ours": 49532,
+    "rows_same_id_other_name": 8,
+    "employees_not_in_file": 414,
 }
 
 
@@ -130,12 +129,11 @@ def test_the_summary_shows_every_figure() -> None:
                 label in line and line.split()[-1] == f"{figure(SUMMARY, place):,}"
                 for line in shown.splitlines()
             )
-    assert figure(SUMMARY, "rows.other_status") == 7800
 
 
 def test_a_missing_figure_is_named() -> None:
-    with pytest.raises(DemoError, match=r"rows\.read"):
-        figure({"rows": {}}, "rows.read")
+    with pytest.raises(DemoError, match="rows_read"):
+        figure({"rows_rejected": 1}, "rows_read")
 
 
 def test_a_long_path_is_alone_on_its_line() -> None:

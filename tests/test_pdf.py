@@ -69,11 +69,11 @@ async def test_figures_are_those_of_the_data(tmp_path: Path) -> None:
         "Of these, unchanged": "unchanged",
         "Of these, changed other dates, status or text than before": "changed",
         "Of these, added not held before": "added",
-        "Without issue date": "without_issue_date",
-        "Without expiration date": "without_expiration_date",
+        "Without issue date": "missing_issue_date",
+        "Without expiration date": "missing_expiration_date",
     }
     expected = [
-        f"{label} {summary['certifications'][key]:,} {summary['endorsements'][key]:,}"
+        f"{label} {summary[f'certifications_{key}']:,} {summary[f'endorsements_{key}']:,}"
         for label, key in pairs.items()
     ]
     expected += [
@@ -146,7 +146,8 @@ async def test_failed_run_says_that_nothing_changed(tmp_path: Path) -> None:
 
 def test_nothing_to_report_says_so() -> None:
     report = report_data.report()
-    report["summary"]["employees"] |= {"skipped": 0, "missing_certification": 0, "expired_certification": 0}
+    figures = ("employees_skipped", "employees_missing_certification", "employees_expired_certification")
+    report["summary"] |= dict.fromkeys(figures, 0)
     html = report_html(report, 500)
     assert "Nothing needs attention" in html
     assert html.count("<p>None.</p>") == len(report_data.MAKERS)

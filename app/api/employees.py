@@ -13,6 +13,9 @@ from app.api.schemas.employees import BulkCounts, EmployeeBulk, EmployeeOut, Emp
 from app.api.versions import same_key, tagged
 from app.errors import ConflictError, NotFoundError, PreconditionFailedError
 
+BY_NUMBER = "/{employee_number:path}"
+"""A number may have a slash in it. Fixed paths come first: this one matches everything."""
+
 router = api_router("employees", tag="Employees")
 
 
@@ -25,7 +28,17 @@ async def list_employees(
     return PageOf[EmployeeOut].model_validate(page)
 
 
-@router.get("/{employee_number}", summary="Read an employee", responses=problems(NotFoundError))
+@router.post("/bulk", summary="Add or replace many employees", responses=problems(ConflictError))
+async def put_employees(caller: Admin, factory: FactoryDep, body: EmployeeBulk) -> BulkCounts:
+    """Store up to 10,000 employees, by number: all of them or, if one is wrong, none.
+
+    Every fault is located in `errors`. Employees who are not sent stay as they are.
+    """
+    counts = await factory.employees.put_all(caller.district, [item.model_dump() for item in body.items])
+    return BulkCounts.model_validate(counts)
+
+
+@router.get(BY_NUMBER, summary="Read an employee", responses=problems(NotFoundError))
 async def get_employee(
     caller: Viewer, factory: FactoryDep, employee_number: Code, response: Response
 ) -> EmployeeOut:
@@ -35,7 +48,7 @@ async def get_employee(
 
 
 @router.put(
-    "/{employee_number}",
+    BY_NUMBER,
     summary="Add or replace an employee",
     responses={
         **problems(ConflictError, PreconditionFailedError),
@@ -59,7 +72,7 @@ async def put_employee(
 
 
 @router.delete(
-    "/{employee_number}",
+    BY_NUMBER,
     status_code=204,
     summary="Delete an employee",
     responses=problems(NotFoundError, ConflictError, PreconditionFailedError),
@@ -69,13 +82,3 @@ async def delete_employee(
 ) -> None:
     """Remove an employee who holds no certification. One who left the district is `terminated` instead."""
     await factory.employees.delete(caller.district, employee_number, if_match)
-
-
-@router.post("/bulk", summary="Add or replace many employees", responses=problems(ConflictError))
-async def put_employees(caller: Admin, factory: FactoryDep, body: EmployeeBulk) -> BulkCounts:
-    """Store up to 10,000 employees, by number: all of them or, if one is wrong, none.
-
-    Every fault is located in `errors`. Employees who are not sent stay as they are.
-    """
-    counts = await factory.employees.put_all(caller.district, [item.model_dump() for item in body.items])
-    return BulkCounts.model_validate(counts)

@@ -24,6 +24,7 @@ async def get_liveness() -> Liveness:
     "/ready",
     summary="Can it do its work?",
     response_model_exclude_none=True,
+    openapi_extra={"security": [{}]},  # a token is welcome and not needed
     responses={UNAVAILABLE: {"model": Readiness, "description": "The database or its schema is not right."}},
 )
 async def get_readiness(factory: FactoryDep, credentials: Credentials, response: Response) -> Readiness:

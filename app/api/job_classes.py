@@ -13,6 +13,9 @@ from app.api.schemas.job_classes import JobClassOut, JobClassPut
 from app.api.versions import same_key, tagged
 from app.errors import ConflictError, NotFoundError, PreconditionFailedError
 
+BY_CODE = "/{code:path}"
+"""A code may have a slash in it."""
+
 router = api_router("job-classes", tag="Job classes")
 
 
@@ -25,7 +28,7 @@ async def list_job_classes(
     return PageOf[JobClassOut].model_validate(page)
 
 
-@router.get("/{code}", summary="Read a job class", responses=problems(NotFoundError))
+@router.get(BY_CODE, summary="Read a job class", responses=problems(NotFoundError))
 async def get_job_class(caller: Viewer, factory: FactoryDep, code: Code, response: Response) -> JobClassOut:
     """One job class, with the `ETag` of the version."""
     job_class = await factory.job_classes.get(caller.district, code)
@@ -33,7 +36,7 @@ async def get_job_class(caller: Viewer, factory: FactoryDep, code: Code, respons
 
 
 @router.put(
-    "/{code}",
+    BY_CODE,
     summary="Add or replace a job class",
     responses={
         **problems(ConflictError, PreconditionFailedError),
@@ -58,7 +61,7 @@ async def put_job_class(
 
 
 @router.delete(
-    "/{code}",
+    BY_CODE,
     status_code=204,
     summary="Delete a job class",
     responses=problems(NotFoundError, ConflictError, PreconditionFailedError),

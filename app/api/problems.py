@@ -93,7 +93,7 @@ def http_problem(request: Request, error: HTTPException) -> AppError:
 
 def allowed_methods(request: Request) -> list[str]:
     """Return every method of the path; the framework's own `Allow` knows the first route only."""
-    path = getattr(request.scope.get("route"), "path", "")
+    path = getattr(request.scope.get("route"), "path_format", "")
     return sorted(method.upper() for method in request.app.openapi()["paths"].get(path, ()))
 
 

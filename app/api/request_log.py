@@ -64,7 +64,7 @@ class RequestLog:
                     raise
                 await problem_response(problem, request.url.path)(scope, receive, send_with_id)
             finally:
-                route = getattr(scope.get("route"), "path", None)
+                route = getattr(scope.get("route"), "path_format", None)
                 # Probes come every few seconds and say nothing by succeeding.
                 level = logging.DEBUG if route in PROBES and status < BAD_REQUEST else logging.INFO
                 log.log(

@@ -124,7 +124,7 @@ async def get_rejected_csv(run_id: UUID, factory: FactoryDep, caller: Viewer) ->
 
 
 @router.get(
-    "/runs/{run_id}/error.log",
+    "/runs/{run_id}/error-log",
     summary="Error log of a failed connection",
     response_class=PlainTextResponse,
     responses=media("text/plain"),

@@ -83,14 +83,9 @@ def show_run(out: Console, run: Run, pdf: Path | None) -> None:
         out.print(f"[bold red]The import failed[/] ({run.failure_code}). {escape(run.failure_message or '')}")
     else:
         table = Table("", "", title="Import", show_header=False)
-        for group, figures in run.summary.items():
-            if isinstance(figures, dict):
-                table.add_row(f"[bold]{group}[/]", "")
-                for name, value in figures.items():
-                    shown = sum(value.values()) if isinstance(value, dict) else value
-                    table.add_row(f"  {name.replace('_', ' ')}", f"{shown:,}")
-            else:
-                table.add_row(f"[bold]{group.replace('_', ' ')}[/]", f"{figures:,}")
+        for name, figure in run.summary.items():
+            if isinstance(figure, int):
+                table.add_row(name.replace("_", " "), f"{figure:,}")
         out.print(table)
     if pdf is not None:
         out.print(str(pdf), soft_wrap=True, highlight=False, markup=False)

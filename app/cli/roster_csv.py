@@ -28,9 +28,9 @@ class JobClassItem(Body):
 
 def read_employees(path: Path) -> list[EmployeeItem]:
     """Return the employees of a file; raises ValidationFailedError that names line and column of a fault."""
-    items = _read(path, EmployeeItem)
+    items, faults = _read(path, EmployeeItem)
     first_at: dict[str, int] = {}
-    faults = [
+    faults += [
         FieldError((f"line {line}", "employee_number"), f"is also in line {first}", "duplicate")
         for line, item in items
         if (first := first_at.setdefault(item.employee_number, line)) != line
@@ -41,10 +41,12 @@ def read_employees(path: Path) -> list[EmployeeItem]:
 
 def read_job_classes(path: Path) -> list[JobClassItem]:
     """Return the job classes of a file; raises ValidationFailedError like `read_employees`."""
-    return [item for _, item in _read(path, JobClassItem)]
+    items, faults = _read(path, JobClassItem)
+    _raise(path, faults)
+    return [item for _, item in items]
 
 
-def _read(path: Path, model: type[Item]) -> list[tuple[int, Item]]:
+def _read(path: Path, model: type[Item]) -> tuple[list[tuple[int, Item]], list[FieldError]]:
     items: list[tuple[int, Item]] = []
     faults: list[FieldError] = []
     try:
@@ -67,8 +69,7 @@ def _read(path: Path, model: type[Item]) -> list[tuple[int, Item]]:
         raise ConfigurationError(f"{path} is not UTF-8; save it as CSV UTF-8") from error
     except csv.Error as error:
         raise ConfigurationError(f"{path}, line {reader.line_num}: not CSV: {error}") from error
-    _raise(path, faults)
-    return items
+    return items, faults
 
 
 def _check_header(path: Path, header: Sequence[str], model: type[BaseModel]) -> None:

@@ -34,18 +34,18 @@ curl -H "Authorization: Bearer $TOKEN" '{api}/certifications?limit=5'
 """
 
 EXPECTED = {
-    "active": "employees.active",
-    "matched": "employees.matched",
-    "skipped": "employees.skipped",
-    "missing_certification": "employees.missing_certification",
-    "expired_certification": "employees.expired_certification",
-    "without_issue_date": "certifications.without_issue_date",
-    "without_expiration_date": "certifications.without_expiration_date",
-    "disagreeing": "certifications.disagreeing",
-    "rows": "rows.read",
-    "rejected": "rows.rejected",
+    "active": "employees_active",
+    "matched": "employees_matched",
+    "skipped": "employees_skipped",
+    "missing_certification": "employees_missing_certification",
+    "expired_certification": "employees_expired_certification",
+    "without_issue_date": "certifications_missing_issue_date",
+    "without_expiration_date": "certifications_missing_expiration_date",
+    "disagreeing": "licenses_conflicting",
+    "rows": "rows_read",
+    "rejected": "rows_rejected",
 }
-"""A figure of the world -> its place in the run's summary."""
+"""A figure of the world -> its name in the run's summary."""
 
 
 def prepare(directory: Path, employees: int, rows: int, screen: Screen) -> World:
@@ -147,7 +147,7 @@ async def _import(client: Client, world: World, screen: Screen) -> dict[str, Any
             step.show(run["phase"] or run["status"], run["progress"])
         if run["status"] != RunStatus.SUCCEEDED:
             raise DemoError(f"The run {run['status']}: {run['failure']}")
-        imported = run["summary"]["certifications"]["imported"], run["summary"]["endorsements"]["imported"]
+        imported = run["summary"]["certifications_imported"], run["summary"]["endorsements_imported"]
         step.figures = "{:,} certifications and {:,} endorsements".format(*imported)
     return run
 

@@ -45,15 +45,15 @@ class Difference:
     changed: int
     removed: int
 
-    def summary(self) -> dict[str, int]:
-        """Return the figures as I12 reports them, with what is behind them."""
+    def figures(self, records: str) -> dict[str, int]:
+        """Return the figures as I12 reports them, with what is behind them, named after `records`."""
         return {
-            "deleted": self.held,
-            "imported": self.wanted,
-            "added": self.added,
-            "changed": self.changed,
-            "removed": self.removed,
-            "unchanged": self.wanted - self.added - self.changed,
+            f"{records}_deleted": self.held,
+            f"{records}_imported": self.wanted,
+            f"{records}_added": self.added,
+            f"{records}_changed": self.changed,
+            f"{records}_removed": self.removed,
+            f"{records}_unchanged": self.wanted - self.added - self.changed,
         }
 
 

@@ -51,7 +51,7 @@ def report_html(report: Mapping[str, Any], max_rows: int) -> str:
     facts = {name: value for name, value in report.items() if name not in {"lists", "warnings"}}
     warnings = report["warnings"]
     summary = report["summary"]
-    statuses = _other_statuses(summary["rows"]["other_status"]) if summary else []
+    statuses = _other_statuses(summary["rows_by_other_status"]) if summary else []
     return _template().render(
         printable.clean(facts, _TEXT_CHARACTERS),
         lists=_printed_lists(report["lists"], max_rows, printable),
@@ -159,11 +159,10 @@ def _attention(report: Mapping[str, Any]) -> list[str]:
     summary = report["summary"]
     if not summary:
         return []
-    employees = summary["employees"]
     phrases = (
-        (employees["skipped"], "{} skipped because an Educator ID or a name disagrees"),
-        (employees["missing_certification"], "{} without the certification that the job class requires"),
-        (employees["expired_certification"], "{} with an expired certification"),
+        (summary["employees_skipped"], "{} skipped because an Educator ID or a name disagrees"),
+        (summary["employees_missing_certification"], "{} without the certification that the job class requires"),
+        (summary["employees_expired_certification"], "{} with an expired certification"),
     )
     return [phrase.format(_plural(count, "employee")) for count, phrase in phrases if count]
 

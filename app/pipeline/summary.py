@@ -1,4 +1,4 @@
-"""The figures of a run (I12): what `summary` shows, and the report prints."""
+"""The figures of a run (I12): `summary` of the API, and what the report prints."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from app.constants import FindingKind
 from app.pipeline.difference import Difference, held_by_active
 from app.pipeline.match import active, certification, employee
 from app.pipeline.parse import RowCounts
-from app.storage.staging import matched_row, wanted_certification, wanted_endorsement
+from app.storage.staging import matched_row, staged_person, wanted_certification, wanted_endorsement
 
 
 async def summarise(
@@ -19,43 +19,43 @@ async def summarise(
     differences: tuple[Difference, Difference],
     totals: dict[FindingKind, int],
 ) -> dict[str, Any]:
-    """Return the summary; `rows` adds up: read = matched + other_status + rejected + not_ours."""
+    """Return the summary under the names of the HTTP contract, and some beside.
+
+    Every row is counted once: read = rejected + other_status + not_ours + matched.
+    """
     certifications, endorsements = differences
-    matched_rows = await _scalar(connection, sa.select(sa.func.count(matched_row.c.line.distinct())))
-    holders = sa.func.count(wanted_certification.c.employee_id.distinct())
+    everybody = await _scalar(
+        connection, sa.select(sa.func.count()).select_from(employee).where(active(district_id))
+    )
+    matched = await _scalar(connection, sa.select(_distinct(wanted_certification.c.employee_id)))
+    matched_rows = await _scalar(connection, sa.select(_distinct(matched_row.c.line)))
     return {
-        "employees": {
-            "active": await _scalar(
-                connection, sa.select(sa.func.count()).select_from(employee).where(active(district_id))
-            ),
-            "matched": await _scalar(connection, sa.select(holders)),
-            "skipped": totals[FindingKind.SKIPPED],
-            "missing_certification": totals[FindingKind.MISSING],
-            "expired_certification": totals[FindingKind.EXPIRED],
-        },
-        "certifications": {
-            **certifications.summary(),
-            **await _blanks(connection, wanted_certification),
-            "disagreeing": totals[FindingKind.DISAGREEMENT],
-        },
-        "endorsements": {**endorsements.summary(), **await _blanks(connection, wanted_endorsement)},
-        "rows": {
-            "read": counts.read,
-            "matched": matched_rows,
-            "other_status": dict(sorted(counts.other_status.items())),
-            "rejected": counts.rejected,
-            "not_ours": counts.importable - matched_rows,
-        },
-        "overwritten_edits": totals[FindingKind.OVERWRITTEN],
-        "other_name": totals[FindingKind.OTHER_NAME],
+        "rows_read": counts.read,
+        "rows_rejected": counts.rejected,
+        "rows_other_status": sum(counts.other_status.values()),
+        "rows_by_other_status": dict(sorted(counts.other_status.items())),
+        "rows_not_ours": counts.importable - matched_rows,
+        "rows_matched": matched_rows,
+        "rows_same_id_other_name": await _scalar(connection, _rows_under_another_name(district_id)),
+        "employees_active": everybody,
+        "employees_matched": matched,
+        "employees_skipped": totals[FindingKind.SKIPPED],
+        "employees_not_in_file": everybody - matched - totals[FindingKind.SKIPPED],
+        "employees_missing_certification": totals[FindingKind.MISSING],
+        "employees_expired_certification": totals[FindingKind.EXPIRED],
+        **certifications.figures("certifications"),
+        **await _blanks(connection, "certifications", wanted_certification),
+        **endorsements.figures("endorsements"),
+        **await _blanks(connection, "endorsements", wanted_endorsement),
+        "licenses_conflicting": totals[FindingKind.DISAGREEMENT],
+        "manual_edits_overwritten": totals[FindingKind.OVERWRITTEN],
     }
 
 
 async def shrinkage(connection: AsyncConnection, district_id: str) -> tuple[int, int]:
     """Return (active employees who hold a certification, those of them who would hold none)."""
-    holder = (
-        sa.select(certification.c.employee_id).where(held_by_active(certification, district_id)).distinct()
-    )
+    held = held_by_active(certification, district_id)
+    holder = sa.select(certification.c.employee_id).where(held).distinct()
     lost = sa.except_(holder, sa.select(wanted_certification.c.employee_id)).subquery()
     return (
         await _scalar(connection, sa.select(sa.func.count()).select_from(holder.subquery())),
@@ -63,13 +63,28 @@ async def shrinkage(connection: AsyncConnection, district_id: str) -> tuple[int,
     )
 
 
-async def _blanks(connection: AsyncConnection, table: sa.Table) -> dict[str, int]:
+def _rows_under_another_name(district_id: str) -> sa.Select[int]:
+    """Count rows that have the id of a matched employee, but not the name."""
+    namesake = sa.exists().where(
+        active(district_id),
+        employee.c.educator_key == staged_person.c.educator_key,
+        employee.c.name_key.is_distinct_from(staged_person.c.name_key),
+        employee.c.id.in_(sa.select(wanted_certification.c.employee_id)),
+    )
+    return sa.select(sa.func.coalesce(sa.func.sum(staged_person.c.rows), 0)).where(namesake)
+
+
+async def _blanks(connection: AsyncConnection, records: str, table: sa.Table) -> dict[str, int]:
     return {
-        f"without_{name}": await _scalar(
+        f"{records}_missing_{name}": await _scalar(
             connection, sa.select(sa.func.count()).select_from(table).where(table.c[name].is_(None))
         )
         for name in ("issue_date", "expiration_date")
     }
+
+
+def _distinct(column: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
+    return sa.func.count(column.distinct())
 
 
 async def _scalar(connection: AsyncConnection, query: sa.Select[int]) -> int:

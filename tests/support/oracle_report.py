@@ -169,40 +169,52 @@ class Report:
             or any(item[name] != wanted[item["public_id"]][name] for name in compared)
             for item in again
         )
+        records = f"{record}s"
         return {
-            "deleted": len(held),
-            "imported": len(wanted),
-            "added": len(wanted) - len(again),
-            "changed": changed,
-            "removed": len(held) - len(again),
-            "unchanged": len(again) - changed,
-            "without_issue_date": sum(item["issue_date"] is None for item in wanted.values()),
-            "without_expiration_date": sum(item["expiration_date"] is None for item in wanted.values()),
+            f"{records}_deleted": len(held),
+            f"{records}_imported": len(wanted),
+            f"{records}_added": len(wanted) - len(again),
+            f"{records}_changed": changed,
+            f"{records}_removed": len(held) - len(again),
+            f"{records}_unchanged": len(again) - changed,
+            f"{records}_missing_issue_date": sum(item["issue_date"] is None for item in wanted.values()),
+            f"{records}_missing_expiration_date": sum(
+                item["expiration_date"] is None for item in wanted.values()
+            ),
         }
 
     def _summary(self) -> dict[str, Any]:
         oracle = self.oracle
         matched = {line.line for lines in oracle.ours.values() for line in lines}
+        skipped = len(self.lists["skipped"])
         return {
-            "employees": {
-                "active": len(oracle.active),
-                "matched": len(oracle.ours),
-                "skipped": len(self.lists["skipped"]),
-                "missing_certification": len(self.lists["missing_certification"]),
-                "expired_certification": len(self.lists["expired"]),
-            },
-            "certifications": {**self._figures("certification"), "disagreeing": len(oracle.disagreements)},
-            "endorsements": self._figures("endorsement"),
-            "rows": {
-                "read": len(self.world.rows),
-                "matched": len(matched),
-                "other_status": dict(oracle.other_status),
-                "rejected": len(oracle.faulty),
-                "not_ours": len(oracle.lines) - len(matched),
-            },
-            "overwritten_edits": len(self.lists["overwritten"]),
-            "other_name": len(self.lists["other_name"]),
+            "employees_active": len(oracle.active),
+            "employees_matched": len(oracle.ours),
+            "employees_skipped": skipped,
+            "employees_not_in_file": len(oracle.active) - len(oracle.ours) - skipped,
+            "employees_missing_certification": len(self.lists["missing_certification"]),
+            "employees_expired_certification": len(self.lists["expired"]),
+            **self._figures("certification"),
+            **self._figures("endorsement"),
+            "licenses_conflicting": len(oracle.disagreements),
+            "rows_read": len(self.world.rows),
+            "rows_matched": len(matched),
+            "rows_other_status": sum(oracle.other_status.values()),
+            "rows_by_other_status": dict(oracle.other_status),
+            "rows_rejected": len(oracle.faulty),
+            "rows_not_ours": len(oracle.lines) - len(matched),
+            "rows_same_id_other_name": sum(self._under_another_name(line) for line in oracle.lines),
+            "manual_edits_overwritten": len(self.lists["overwritten"]),
         }
+
+    def _under_another_name(self, line: Line) -> bool:
+        """Tell whether a matched employee has the id of this row and another name."""
+        return any(
+            line.person[0] == same_id(person["state_staff_id"])
+            and line.person[1:] != tuple(same_text(name) for name in compared_names(person))
+            for person in self.oracle.active
+            if self._matched(person)
+        )
 
 
 def candidate(lines: list[Line]) -> Item:

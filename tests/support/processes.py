@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,16 +20,17 @@ def alive(pid: int) -> bool:
         return False
 
 
-def until(condition: Callable[[], object], limit: float = 20.0) -> None:
-    """Wait until `condition` is true; fail after `limit` seconds."""
+def until(condition: Callable[[], Any], limit: float = 20.0) -> Any:
+    """Wait until `condition` is true and return what it gave; fail after `limit` seconds."""
     deadline = time.monotonic() + limit
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, f"still not true after {limit} s"
         time.sleep(0.02)
+    return found
 
 
 async def until_async(condition: Callable[[], object], limit: float = 20.0) -> None:
     """As `until`, with the event loop running meanwhile."""
     async with asyncio.timeout(limit):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in another process
+        while not condition():
             await asyncio.sleep(0.02)

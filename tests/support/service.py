@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,18 +12,9 @@ from typing import Any
 import httpx
 
 from tests.support.openssh import free_port
+from tests.support.processes import until
 
 SECONDS = 60
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
-    """Poll until `condition` gives something true, and return that."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.1)  # between two looks; the deadline ends it
-    raise AssertionError(f"{what}: not within {seconds} s")
 
 
 @dataclass
@@ -75,7 +65,7 @@ class Service:
             run = self.call("GET", f"/runs/{run_id}")
             return run if run["end"] and run["links"]["report_pdf"] else None
 
-        return until(ended, "the run's report")
+        return until(ended, SECONDS)
 
 
 @contextmanager
@@ -96,7 +86,7 @@ def running_service(data_dir: Path) -> Iterator[Service]:
         )
     service = Service(data_dir, port, environment, process, log)
     try:
-        until(service.is_ready, "certsync up")
+        until(service.is_ready, SECONDS)
         yield service
     finally:
         service.http.close()

@@ -1,0 +1,76 @@
+"""A process that executes a run and kills itself at a chosen point, as a power cut would.
+
+`python -m tests.support.killed_import POINT RUN_ID FILE`; the settings come from the environment.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from app.factory import Factory
+from app.pipeline import run as pipeline
+from app.pipeline.run import ImportRun
+from app.services.run_execution import RunExecution
+from app.settings import Settings
+
+BEFORE_COMMIT = ("after staging", "before the replace", "in the replace", "before the commit")
+AFTER_COMMIT = "after the commit"
+STATEMENTS = 7
+"""Of the replace: by then records were deleted and updated, and none inserted."""
+
+
+def die(*_: object, **__: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def stage_and_die(*arguments: Any) -> None:
+    await staged(*arguments)
+    die()
+
+
+async def replace_and_die(self: ImportRun, connection: Any, *arguments: Any) -> None:
+    executed = 0
+
+    def count(*_: object) -> None:
+        nonlocal executed
+        executed += 1
+        if executed == STATEMENTS:
+            die()
+
+    sa.event.listen(connection.sync_connection, "before_cursor_execute", count)
+    await replaced(self, connection, *arguments)
+
+
+async def die_at_commit(self: ImportRun, connection: Any, *arguments: Any) -> None:
+    sa.event.listen(connection.sync_connection, "commit", die)
+    await replaced(self, connection, *arguments)
+
+
+staged = pipeline.stage
+replaced = ImportRun._replace
+
+
+def arrange(point: str) -> None:
+    match point:
+        case "after staging":
+            pipeline.stage = stage_and_die  # type: ignore[assignment] # never returns
+        case "before the replace":
+            ImportRun._replace = die  # type: ignore[method-assign,assignment] # same
+        case "in the replace":
+            ImportRun._replace = replace_and_die  # type: ignore[method-assign,assignment] # same
+        case "before the commit":
+            ImportRun._replace = die_at_commit  # type: ignore[method-assign,assignment] # same
+        case "after the commit":
+            RunExecution._report = die  # type: ignore[method-assign,assignment] # same
+
+
+if __name__ == "__main__":
+    arrange(sys.argv[1])
+    factory = Factory(Settings())
+    asyncio.run(factory.execution.execute(UUID(sys.argv[2]), Path(sys.argv[3])))

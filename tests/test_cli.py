@@ -1,0 +1,209 @@
+"""The console script, run as users run it: a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+
+import jwt
+import pytest
+import typer
+
+from app.cli.main import parse_ttl
+from app.demo.world import make_world, write_licence_file
+from tests.support.processes import ROOT
+
+GOLDEN = ROOT / "tests" / "golden"
+
+
+def certsync(data_dir: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CERTSYNC_")}
+    return subprocess.run(
+        [sys.executable, "-m", "app.cli", *arguments],
+        env=inherited | {"CERTSYNC_DATA_DIR": str(data_dir), "COLUMNS": "120"} | environment,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def instance(migrated_sqlite: Path, tmp_path: Path) -> Path:
+    """A data directory with the schema and the newcomer's district."""
+    (tmp_path / "certsync.db").write_bytes(migrated_sqlite.read_bytes())
+    assert certsync(tmp_path, "migrate").returncode == 0
+    return tmp_path
+
+
+def succeeded(result: subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def refused(result: subprocess.CompletedProcess[str], *told: str) -> None:
+    assert result.returncode == 1
+    last = "\n".join(line for line in result.stderr.splitlines() if not line.startswith("{"))
+    assert last.startswith("certsync: ")
+    assert "Traceback" not in result.stderr
+    for text in told:
+        assert text in last
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    text = succeeded(certsync(tmp_path, "--help"))
+    for command in [
+        "up",
+        "serve",
+        "worker",
+        "migrate",
+        "token",
+        "inspect",
+        "import",
+        "openapi",
+        "districts",
+        "employees",
+        "job-classes",
+    ]:
+        assert f" {command} " in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_migrate_makes_the_default_district_once(instance: Path) -> None:
+    assert "up to date" in succeeded(certsync(instance, "migrate"))
+    assert succeeded(certsync(instance, "districts", "list")).count("default") == 1
+
+
+@pytest.mark.parametrize("command", [["serve"], ["worker"], ["token", "--user", "a", "--role", "admin"]])
+def test_old_schema_says_what_to_type(tmp_path: Path, command: list[str]) -> None:
+    refused(certsync(tmp_path, *command), "certsync migrate")
+
+
+def test_token_stands_alone_on_the_last_line(instance: Path) -> None:
+    arguments = ["token", "--user", "kmarsh", "--role", "hr", "--ttl", "30m"]
+    first = succeeded(certsync(instance, *arguments)).splitlines()[-1]
+    claims = jwt.decode(first, options={"verify_signature": False})
+    assert (claims["sub"], claims["role"], claims["district"]) == ("kmarsh", "hr", "default")
+    assert claims["exp"] - claims["iat"] == 30 * 60
+
+
+def test_token_for_an_unknown_district_is_refused(instance: Path) -> None:
+    result = certsync(instance, "token", "--user", "a", "--role", "admin", "--district", "nowhere")
+    refused(result, "districts add")
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [("30m", timedelta(minutes=30)), ("24h", timedelta(days=1)), ("90d", timedelta(days=90))],
+)
+def test_lifetimes(text: str, span: timedelta) -> None:
+    assert parse_ttl(text) == span
+
+
+@pytest.mark.parametrize("text", ["", "h", "0h", "-1h", "1", "1w", "1.5h", "99999d", "²h", "9" * 99 + "d"])
+def test_other_lifetimes_are_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="30m, 24h or 90d"):
+        parse_ttl(text)
+
+
+def test_districts_are_added_once_and_checked(instance: Path) -> None:
+    added = succeeded(
+        certsync(
+            instance, "districts", "add", "south", "--name", "South [SU]", "--timezone", "America/Chicago"
+        )
+    )
+    assert "South [SU]" in added
+    assert "South [SU]" in succeeded(certsync(instance, "districts", "list"))
+    refused(certsync(instance, "districts", "add", "south"), "already")
+    wrong = certsync(instance, "districts", "add", "../up", "--timezone", "Mars/Base", "--state", "ZZ")
+    refused(wrong, "  id: ", "  timezone: ", "  state: ")
+
+
+EMPLOYEES = "employee_number,state_staff_id,last_name,first_name,status,job_class\n"
+
+
+def test_employees_are_loaded_from_csv(instance: Path) -> None:
+    file = instance / "employees.csv"
+    file.write_text(
+        EMPLOYEES + '1,007,"De La Cruz",Ana,active,TEACHER\n2,,Roy,Luc,terminated,\n', encoding="utf-8-sig"
+    )
+    assert "2 created, 0 updated, 0 unchanged" in succeeded(
+        certsync(instance, "employees", "load", str(file))
+    )
+    assert "0 created, 0 updated, 2 unchanged" in succeeded(
+        certsync(instance, "employees", "load", str(file))
+    )
+
+
+def test_every_fault_of_a_roster_is_located_and_nothing_loaded(instance: Path) -> None:
+    file = instance / "employees.csv"
+    file.write_text(EMPLOYEES + "1,,Roy,Luc,active,\n2,,,Luc,gone,\n1,,Roy,Luc,active,\n")
+    result = certsync(instance, "employees", "load", str(file))
+    refused(
+        result,
+        "3 faults",
+        "line 3 last_name",
+        "line 3 status",
+    )
+    file.write_text(EMPLOYEES + "1,,Roy,Luc,active,\n1,,Roy,Luc,active,\n")
+    refused(certsync(instance, "employees", "load", str(file)), "line 3 employee_number: is also in line 2")
+    file.write_text("employee_number,last_name\n1,Roy\n")
+    refused(certsync(instance, "employees", "load", str(file)), "first_name, status")
+    file.write_text(EMPLOYEES + "1,,Roy,Luc,active,\n")
+    assert "1 created" in succeeded(certsync(instance, "employees", "load", str(file)))
+
+
+def test_job_classes_are_loaded_from_csv(instance: Path) -> None:
+    file = instance / "jobs.csv"
+    file.write_text("code,title,certification_required\nTEACHER,Teacher,true\nDRIVER,Driver,no\n")
+    assert "2 job classes" in succeeded(certsync(instance, "job-classes", "load", str(file)))
+    file.write_text("code,title,certification_required\nTEACHER,Teacher,perhaps\n")
+    refused(certsync(instance, "job-classes", "load", str(file)), "line 2 certification_required")
+
+
+def test_inspect_shows_how_a_file_is_read(tmp_path: Path) -> None:
+    world = make_world(seed=3, employees=100, rows=500, today=date(2026, 11, 20))
+    text = succeeded(certsync(tmp_path, "inspect", str(write_licence_file(world, tmp_path))))
+    for shown in ("yes, 2026-11-20", "comma", "utf-8", "EducatorID", "Rejected rows", "500"):
+        assert shown in text
+
+
+def test_inspect_of_a_web_page_says_so(tmp_path: Path) -> None:
+    (tmp_path / "page.csv").write_text("<!doctype html><html><body>Sign in</body></html>")
+    refused(certsync(tmp_path, "inspect", str(tmp_path / "page.csv")), "web page")
+
+
+def test_import_of_a_local_file_ends_with_the_path_of_the_pdf(instance: Path) -> None:
+    world = make_world(seed=3, employees=100, rows=500, today=date(2026, 11, 20))
+    roster = instance / "employees.csv"
+    columns = list(world.employees[0])
+    lines = [",".join(f'"{person[name] or ""}"' for name in columns) for person in world.employees]
+    roster.write_text("\n".join([",".join(columns), *lines]))
+    succeeded(certsync(instance, "employees", "load", str(roster)))
+    path = write_licence_file(world, instance)
+    text = succeeded(certsync(instance, "import", str(path), "--user", "kmarsh"))
+    assert "imported" in text
+    pdf = Path(text.splitlines()[-1])
+    assert pdf.is_absolute()
+    assert pdf.read_bytes().startswith(b"%PDF")
+
+
+def test_import_that_fails_says_why_and_exits_with_1(instance: Path) -> None:
+    file = instance / "Curr_Lic_Eds_End_Limits_20261120.csv"
+    file.write_text("EducatorID,LastName\n1,Roy\n")
+    result = certsync(instance, "import", str(file))
+    assert result.returncode == 1
+    assert "file_missing_columns" in result.stdout
+
+
+def test_openapi_is_printed(tmp_path: Path) -> None:
+    assert json.loads(succeeded(certsync(tmp_path, "openapi")))["info"]["title"] == "certsync"
+
+
+def test_wrong_setting_is_one_line(tmp_path: Path) -> None:
+    refused(certsync(tmp_path, "migrate", CERTSYNC_RETAINED_FILES="0"), "CERTSYNC_RETAINED_FILES")
+    refused(
+        certsync(tmp_path, "migrate", CERTSYNC_DATABASE_URL="postgresql://127.0.0.1:1/x"), "cannot be opened"
+    )

@@ -1,0 +1,176 @@
+"""The queue and the worker, on a real Redis-protocol server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from arq.worker import Worker
+from pydantic import SecretStr
+
+from app.constants import RunKind, RunStatus, RunTrigger, TaskStatus
+from app.embedded_redis import EmbeddedRedis, find_server
+from app.factory import Factory
+from app.job_queue import deserialize, serialize
+from app.models import District, Run, Task
+from app.models.base import utc_now
+from app.services import run_execution
+from app.services.runs import RunOptions
+from app.settings import Settings
+from app.storage.runs import STALE
+from tests.support.imports import DISTRICT, empty_pdf
+from workers.settings import create_worker
+from workers.sweep import PATIENCE, sweep
+
+SECONDS = 30
+
+# arq 0.28 closes its connection by a name that redis 5.3 has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
+
+
+@pytest.fixture
+async def redis_url(tmp_path: Path) -> AsyncIterator[SecretStr]:
+    server = EmbeddedRedis(tmp_path / "redis", find_server())
+    child = await server.start()
+    yield SecretStr(server.url)
+    await child.stop(5)
+
+
+@pytest.fixture
+async def service(
+    settings: Settings, redis_url: SecretStr, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Factory]:
+    """A service whose only district has no connection, so that a run fails at once with a clear code."""
+    monkeypatch.setattr(run_execution, "render_pdf", empty_pdf)
+    factory = Factory(settings.model_copy(update={"redis_url": redis_url}))
+    async with factory.database.write() as session:
+        session.add(District(id=DISTRICT, name="Default", timezone="America/New_York"))
+    yield factory
+    await factory.close()
+
+
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[Worker]:
+    """Run a worker in this process; it gets its SIGTERM at the end."""
+    worker = create_worker(settings.model_copy())
+    work = asyncio.create_task(worker.async_run())
+    try:
+        yield worker
+    finally:
+        work.cancel()
+        await asyncio.wait([work])
+        await worker.close()
+
+
+async def add_run(factory: Factory, **values: object) -> Run:
+    common = {
+        "district_id": DISTRICT,
+        "task_description": "Licences",
+        "kind": RunKind.IMPORT,
+        "trigger": RunTrigger.RUN_NOW,
+        "scheduled_start": utc_now(),
+        "run_by": "kmarsh",
+    }
+    run = Run.model_validate(common | values)
+    async with factory.database.write() as session:
+        session.add(run)
+    return run
+
+
+async def ended(factory: Factory, run: Run) -> Run:
+    async with asyncio.timeout(SECONDS):
+        while (now := await factory.runs.get(DISTRICT, run.id)).ended_at is None:
+            await asyncio.sleep(0.05)
+    return now
+
+
+async def test_run_now_reaches_a_worker(service: Factory) -> None:
+    task = Task(
+        district_id=DISTRICT,
+        description="Licences",
+        status=TaskStatus.INACTIVE,
+        timezone="America/New_York",
+        created_by="kmarsh",
+        updated_by="kmarsh",
+        version=1,
+    )
+    async with service.database.write() as session:
+        session.add(task)
+    async with working(service.settings):
+        run = await ended(service, await service.runs.start(DISTRICT, task.id, "kmarsh", RunOptions()))
+        assert (run.status, run.failure_code) == (RunStatus.FAILED, "sftp_not_configured")
+        assert await service.queue.live_workers() == 1
+        again = await ended(service, await service.runs.start(DISTRICT, task.id, "kmarsh", RunOptions()))
+        assert again.id != run.id
+    assert await service.queue.live_workers() == 0
+
+
+async def test_duplicate_messages_make_one_execution(service: Factory) -> None:
+    run = await add_run(service)
+    for message in ("1", "1", "2", "again"):
+        assert await service.queue.enqueue_run(run.id, message)
+    async with working(service.settings) as worker:
+        await ended(service, run)
+        async with asyncio.timeout(SECONDS):
+            while worker.jobs_complete < 3 + 1:  # the sweep at start-up is a job too
+                await asyncio.sleep(0.05)
+    assert (await service.runs.get(DISTRICT, run.id)).attempt == 1
+
+
+async def test_message_for_a_run_that_is_gone_is_harmless(service: Factory) -> None:
+    assert await service.queue.enqueue_run(uuid4(), "1")
+    run = await add_run(service)
+    await service.queue.enqueue_run(run.id, "1")
+    async with working(service.settings) as worker:
+        await ended(service, run)
+        assert worker.jobs_failed == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "age", "swept"),
+    [
+        (RunStatus.WAITING, PATIENCE * 2, True),
+        (RunStatus.WAITING, PATIENCE / 2, False),
+        (RunStatus.WAITING, -timedelta(hours=1), False),
+        (RunStatus.IN_PROGRESS, STALE * 2, True),
+        (RunStatus.IN_PROGRESS, STALE / 2, False),
+        (RunStatus.CANCELLED, STALE * 2, False),
+    ],
+)
+async def test_sweep_nudges_only_what_was_left_lying(
+    service: Factory, status: RunStatus, age: timedelta, swept: bool
+) -> None:
+    """A waiting run whose message was lost, and a run whose worker died without a heartbeat."""
+    then = utc_now() - age
+    run = await add_run(
+        service, status=status, scheduled_start=then, heartbeat_at=then, owner=uuid4(), attempt=1
+    )
+    await sweep({"factory": service})
+    redis = await service.queue._connect()
+    queued = [job.args for job in await redis.queued_jobs()]
+    assert queued == ([[str(run.id)]] if swept else [])
+    if swept:
+        async with working(service.settings):
+            assert (await ended(service, run)).attempt == 2
+
+
+async def test_run_waits_when_redis_is_away(settings: Settings, tmp_path: Path) -> None:
+    factory = Factory(settings.model_copy(update={"redis_url": SecretStr(f"unix://{tmp_path}/no.sock")}))
+    try:
+        async with factory.database.write() as session:
+            session.add(District(id=DISTRICT, name="Default", timezone="America/New_York"))
+        run = await add_run(factory)
+        assert await factory.queue.enqueue_run(run.id, "1") is False
+        assert (await factory.runs.get(DISTRICT, run.id)).status == RunStatus.WAITING
+    finally:
+        await factory.close()
+
+
+def test_jobs_are_json() -> None:
+    job = {"t": 1, "f": "run_import", "a": [str(uuid4())], "k": {}, "et": 1700000000000}
+    assert deserialize(serialize(job)) == job
+    with pytest.raises(UnicodeDecodeError):
+        deserialize(b"\x80\x04\x95pickle")
