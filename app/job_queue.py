@@ -4,6 +4,7 @@ A job carries the id of a run and nothing else: the run row is the truth, the qu
 Redis loses no work, and whoever can write to Redis can make nothing run but a run that exists.
 """
 
+import asyncio
 import json
 from typing import Any
 from uuid import UUID
@@ -61,15 +62,17 @@ class JobQueue:
     def __init__(self, settings: Settings) -> None:
         self._redis_settings = redis_settings(settings, patient=False)
         self._pool: ArqRedis | None = None
+        self._opening = asyncio.Lock()
 
     async def _connect(self) -> ArqRedis:
-        if self._pool is None:
-            self._pool = await create_pool(
-                self._redis_settings,
-                default_queue_name=QUEUE,
-                job_serializer=serialize,
-                job_deserializer=deserialize,
-            )
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await create_pool(
+                    self._redis_settings,
+                    default_queue_name=QUEUE,
+                    job_serializer=serialize,
+                    job_deserializer=deserialize,
+                )
         return self._pool
 
     async def enqueue_run(self, run_id: UUID, attempt: str) -> bool:

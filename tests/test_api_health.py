@@ -90,6 +90,8 @@ def test_openapi_documents_every_operation(tmp_path: Path) -> None:
             if path.startswith("/api"):
                 assert operation["security"] == [{"bearer": []}], path
                 assert {"401", "403", "503"} <= operation["responses"].keys()
+            if path.endswith("_id}") and method == "get" and "runs" not in path:
+                assert "ETag" in operation["responses"]["200"]["headers"], path
             if "requestBody" in operation:
                 assert {"400", "413", "422"} <= operation["responses"].keys()
             if method == "delete" or "If-Match" in str(operation.get("parameters")):

@@ -18,7 +18,7 @@ FILES = ("report.pdf", "report.json", "skipped.csv", "rejected.csv")
 
 
 def task(**values: Any) -> Task:
-    common = {"district_id": HERE, "description": "Licences", "status": TaskStatus.INACTIVE, "version": 1}
+    common: dict[str, Any] = {"district_id": HERE, "description": "Licences", "status": TaskStatus.INACTIVE, "version": 1}
     return Task(**common | {"timezone": "America/New_York", "created_by": "a", "updated_by": "a"} | values)
 
 
@@ -46,7 +46,7 @@ def ended(**values: Any) -> Run:
 
 
 def finding(of: Run, kind: FindingKind, data: dict[str, Any], **values: Any) -> RunFinding:
-    common = {"district_id": of.district_id, "run_id": of.id, "attempt": of.attempt}
+    common: dict[str, Any] = {"district_id": of.district_id, "run_id": of.id, "attempt": of.attempt}
     return RunFinding(**common | {"kind": kind, "data": data} | values)
 
 
@@ -152,7 +152,7 @@ async def test_pdf_may_come_after_the_rest(api: Api) -> None:
     assert (pdf.headers["content-type"], pdf.content) == ("application/pdf", b"%PDF-")
 
 
-SKIPPED = {
+SKIPPED: dict[str, Any] = {
     "employee_number": "=1001",
     "state_staff_id": None,
     "last_name": "O'Brien, Jr.",
@@ -164,7 +164,7 @@ SKIPPED = {
     ],
     "more_candidates": 3,
 }
-REJECTED = {"line": 7, "column": "LicenseIssueDate", "value": '+cmd|"x"', "reason": "not a date"}
+REJECTED: dict[str, Any] = {"line": 7, "column": "LicenseIssueDate", "value": '+cmd|"x"', "reason": "not a date"}
 
 
 async def test_lists_of_the_last_attempt_are_exported_alike(api: Api) -> None:

@@ -51,7 +51,7 @@ async def get_employee(
     BY_NUMBER,
     summary="Add or replace an employee",
     responses={
-        **problems(ConflictError, PreconditionFailedError),
+        **problems(NotFoundError, ConflictError, PreconditionFailedError),
         201: {"model": EmployeeOut, "description": "Added"},
     },
 )

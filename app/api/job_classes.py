@@ -39,7 +39,7 @@ async def get_job_class(caller: Viewer, factory: FactoryDep, code: Code, respons
     BY_CODE,
     summary="Add or replace a job class",
     responses={
-        **problems(ConflictError, PreconditionFailedError),
+        **problems(NotFoundError, ConflictError, PreconditionFailedError),
         201: {"model": JobClassOut, "description": "Added"},
     },
 )

@@ -36,6 +36,11 @@ TAGS = [
     {"name": "Files", "description": "Licence files that are kept."},
     {"name": "Operations", "description": "Whether the service is up."},
 ]
+ETAG = {
+    "description": "The version, for `If-Match`.",
+    "schema": {"type": "string"},
+    "example": '"7"',
+}
 
 
 def add_openapi(app: FastAPI) -> None:
@@ -76,6 +81,8 @@ def _mend(document: dict[str, Any]) -> dict[str, Any]:
         for status, response in responses.items():
             if status.isdecimal() and int(status) >= BadRequestError.status and not _has_own_shape(response):
                 response["content"] = content
+            elif "version" in _schema(document, response).get("properties", {}):
+                response["headers"] = {"ETag": ETAG}
         operation["responses"] = dict(sorted(responses.items()))
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
@@ -83,8 +90,18 @@ def _mend(document: dict[str, Any]) -> dict[str, Any]:
 
 def _has_own_shape(response: dict[str, Any]) -> bool:
     """Tell whether the route gave the response a schema other than the framework's default and ours."""
+    return _schema_name(response) not in ("", "Problem", "HTTPValidationError")
+
+
+def _schema(document: dict[str, Any], response: dict[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = document["components"]["schemas"].get(_schema_name(response), {})
+    return schema
+
+
+def _schema_name(response: dict[str, Any]) -> str:
     schema = response.get("content", {}).get("application/json", {}).get("schema", {})
-    return schema.get("$ref", "").rpartition("/")[2] not in ("", "Problem", "HTTPValidationError")
+    name: str = schema.get("$ref", "").rpartition("/")[2]
+    return name
 
 
 def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """Renders every failure as RFC 9457 `application/problem+json`, and the pages that explain them."""
 
-import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from starlette.exceptions import HTTPException
 from app import errors
 from app.api.schemas.problem import Problem
 from app.errors import AppError, FieldError
+from app.logs import trace
 from app.storage.conflicts import conflict_of
 
 MEDIA_TYPE = "application/problem+json"
@@ -98,22 +98,9 @@ def allowed_methods(request: Request) -> list[str]:
 
 
 def server_problem(request: Request, error: Exception) -> AppError:
-    """Log what went wrong and return a problem that says nothing of it.
-
-    Messages of exceptions are left out of the log: those of a database quote the row they refused.
-    """
-    chain: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        chain.append(f"{type(cause).__name__}\n{''.join(traceback.format_tb(cause.__traceback__))}")
-        cause = cause.__cause__ or cause.__context__
+    """Log what went wrong and return a problem that says nothing of it."""
     unavailable = isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError))
-    log.error(
-        "database_unavailable" if unavailable else "request_failed",
-        error=type(error).__name__,
-        sqlstate=getattr(getattr(error, "orig", None), "sqlstate", None),
-        trace="\ncaused by ".join(chain),
-    )
+    log.error("database_unavailable" if unavailable else "request_failed", **trace(error))
     if unavailable:
         return errors.ServiceUnavailableError(
             "The database does not answer. Nothing was changed. Try again shortly.",

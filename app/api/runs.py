@@ -11,7 +11,7 @@ from app.api.pages import PageOf, PageQuery
 from app.api.problems import problems
 from app.api.router import BASE, api_router
 from app.api.run_exports import rejected_csv, report_json, skipped_csv
-from app.api.schemas.runs import RunAnswer, RunRequest
+from app.api.schemas.runs import RunOut, RunRequest
 from app.constants import RunKind
 from app.errors import (
     FieldError,
@@ -41,8 +41,8 @@ def media(media_type: str, schema: dict[str, Any] | None = None) -> dict[int | s
     responses=problems(NotFoundError, RunInProgressError),
 )
 async def run_task_now(
-    task_id: UUID, response: Response, factory: FactoryDep, caller: Admin, body: RunRequest | None = None
-) -> RunAnswer:
+    task_id: UUID, response: Response, caller: Admin, factory: FactoryDep, body: RunRequest | None = None
+) -> RunOut:
     """Start a run without waiting for the schedule, of an inactive task too.
 
     Answers at once; follow the run at `Location`. One run of a district at a time: while one is in
@@ -57,22 +57,22 @@ async def run_task_now(
     options = RunOptions(kind=asked.kind, accept_shrink=asked.accept_shrink)
     run = await factory.runs.start(caller.district, task_id, caller.user, options)
     response.headers["Location"] = f"{BASE}/runs/{run.id}"
-    return RunAnswer.of(run)
+    return RunOut.of(run)
 
 
 @router.get("/runs", summary="List runs")
 async def list_runs(
-    query: Annotated[PageQuery, Query()], factory: FactoryDep, caller: Viewer
-) -> PageOf[RunAnswer]:
+    query: Annotated[PageQuery, Query()], caller: Viewer, factory: FactoryDep
+) -> PageOf[RunOut]:
     """Return runs, the newest first."""
-    page = await factory.runs.list(caller.district, query.page)
-    return PageOf(items=[RunAnswer.of(run) for run in page.items], next_cursor=page.next_cursor)
+    page = await factory.runs.page(caller.district, query.page)
+    return PageOf[RunOut](items=[RunOut.of(run) for run in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/runs/{run_id}", summary="Get a run", responses=problems(NotFoundError))
-async def get_run(run_id: UUID, factory: FactoryDep, caller: Viewer) -> RunAnswer:
+async def get_run(caller: Viewer, factory: FactoryDep, run_id: UUID) -> RunOut:
     """Return a run with its phase, progress and figures; ask again to follow it."""
-    return RunAnswer.of(await factory.runs.get(caller.district, run_id))
+    return RunOut.of(await factory.runs.get(caller.district, run_id))
 
 
 @router.get(
@@ -81,7 +81,7 @@ async def get_run(run_id: UUID, factory: FactoryDep, caller: Viewer) -> RunAnswe
     response_class=FileResponse,
     responses=media("application/pdf", {"type": "string", "format": "binary"}),
 )
-async def get_report_pdf(run_id: UUID, factory: FactoryDep, caller: Viewer) -> FileResponse:
+async def get_report_pdf(caller: Viewer, factory: FactoryDep, run_id: UUID) -> FileResponse:
     """Return the summary report; it may come a little after the run ends."""
     path = await factory.runs.pdf(caller.district, run_id)
     return FileResponse(path, media_type="application/pdf", filename=f"import-report-{run_id}.pdf")
@@ -93,7 +93,7 @@ async def get_report_pdf(run_id: UUID, factory: FactoryDep, caller: Viewer) -> F
     response_class=StreamingResponse,
     responses=media("application/json", {"type": "object"}),
 )
-async def get_report_json(run_id: UUID, factory: FactoryDep, caller: Viewer) -> StreamingResponse:
+async def get_report_json(caller: Viewer, factory: FactoryDep, run_id: UUID) -> StreamingResponse:
     """Return the same facts as the PDF, with every list whole."""
     run, report = await factory.runs.report(caller.district, run_id)
     return StreamingResponse(report_json(factory.runs, run, report), media_type="application/json")
@@ -105,7 +105,7 @@ async def get_report_json(run_id: UUID, factory: FactoryDep, caller: Viewer) -> 
     response_class=StreamingResponse,
     responses=media("text/csv"),
 )
-async def get_skipped_csv(run_id: UUID, factory: FactoryDep, caller: Viewer) -> StreamingResponse:
+async def get_skipped_csv(caller: Viewer, factory: FactoryDep, run_id: UUID) -> StreamingResponse:
     """Return a line for each candidate of each skipped employee, with what disagreed."""
     run = await factory.runs.ended(caller.district, run_id)
     return StreamingResponse(skipped_csv(factory.runs, run), media_type="text/csv")
@@ -117,7 +117,7 @@ async def get_skipped_csv(run_id: UUID, factory: FactoryDep, caller: Viewer) -> 
     response_class=StreamingResponse,
     responses=media("text/csv"),
 )
-async def get_rejected_csv(run_id: UUID, factory: FactoryDep, caller: Viewer) -> StreamingResponse:
+async def get_rejected_csv(caller: Viewer, factory: FactoryDep, run_id: UUID) -> StreamingResponse:
     """Return a line for each row of the file that could not be read, with the reason."""
     run = await factory.runs.ended(caller.district, run_id)
     return StreamingResponse(rejected_csv(factory.runs, run), media_type="text/csv")
@@ -129,6 +129,6 @@ async def get_rejected_csv(run_id: UUID, factory: FactoryDep, caller: Viewer) ->
     response_class=PlainTextResponse,
     responses=media("text/plain"),
 )
-async def get_error_log(run_id: UUID, factory: FactoryDep, caller: Admin) -> PlainTextResponse:
+async def get_error_log(caller: Admin, factory: FactoryDep, run_id: UUID) -> PlainTextResponse:
     """Return what an administrator needs to find out why the connection failed; it has no secret."""
     return PlainTextResponse(await factory.runs.error_log(caller.district, run_id))

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
+import structlog
+
 from app.constants import ConnectionPhase
 from app.crypto import Cipher
 from app.database import Database
@@ -19,6 +21,8 @@ from app.settings import Settings
 from app.storage import connection_events, import_files, sftp_connection
 from app.storage.download_folder import DownloadFolder
 from app.storage.sftp import SftpLimits, SftpSession, SftpTarget, open_sftp
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -90,20 +94,16 @@ class Fetcher:
 
     async def _retained(self, district_id: str, directory: str) -> FetchedFile:
         async with self.database.engine.connect() as connection:
-            kept = await import_files.newest_retained(connection, district_id)
-        if kept is None:
-            raise NoFile(
-                f"There is no licence file in the directory {directory!r} of the state's server, and none of "
-                "an earlier import is retained. Nothing was changed. Check the directory, or ask the state "
-                "when the next file is due."
-            )
-        return FetchedFile(
-            path=self.downloads.path(district_id, kept.stored_as),
-            name=kept.name,
-            datestamp=kept.datestamp,
-            sha256=kept.sha256,
-            size=kept.size,
-            reused=True,
+            retained = await import_files.retained(connection, district_id)
+        for kept in retained:
+            path = self.downloads.path(district_id, kept.stored_as)
+            if path.exists():
+                return FetchedFile(path, kept.name, kept.datestamp, kept.sha256, kept.size, reused=True)
+            log.warning("retained_file_gone", file_id=str(kept.id))
+        raise NoFile(
+            f"There is no licence file in the directory {directory!r} of the state's server, and none of "
+            "an earlier import is retained. Nothing was changed. Check the directory, or ask the state "
+            "when the next file is due."
         )
 
     @asynccontextmanager

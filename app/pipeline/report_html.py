@@ -161,7 +161,10 @@ def _attention(report: Mapping[str, Any]) -> list[str]:
         return []
     phrases = (
         (summary["employees_skipped"], "{} skipped because an Educator ID or a name disagrees"),
-        (summary["employees_missing_certification"], "{} without the certification that the job class requires"),
+        (
+            summary["employees_missing_certification"],
+            "{} without the certification that the job class requires",
+        ),
         (summary["employees_expired_certification"], "{} with an expired certification"),
     )
     return [phrase.format(_plural(count, "employee")) for count, phrase in phrases if count]

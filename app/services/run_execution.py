@@ -18,7 +18,7 @@ from app.models import District, Run
 from app.models.base import utc_now
 from app.pipeline.fetch import Fetcher
 from app.pipeline.heartbeat import OwnershipLostError, Progress, heartbeat
-from app.pipeline.layout import Layout, layout_for_state, parse_layout
+from app.pipeline.layout import Layout, LayoutError, layout_for_state, parse_layout
 from app.pipeline.pdf import PdfFailed, render_pdf
 from app.pipeline.report import instant, report_data
 from app.pipeline.run import ImportRun, keep_file
@@ -221,6 +221,8 @@ def as_failure(error: Exception, settings: Settings) -> RunFailure:
             "The stored credentials cannot be decrypted. Save the connection again, or ask the operator to "
             "bring back the encryption key."
         )
+    if isinstance(error, LayoutError):
+        return InternalFailure(f"The licence file cannot be read as the district is set up: {error}.")
     log.error("run_crashed", **trace(error))
     return InternalFailure(
         "The import failed through a fault of the service. Nothing was changed. The operator finds the cause "

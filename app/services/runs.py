@@ -6,22 +6,20 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.constants import FINAL_STATUSES, FindingKind, RunKind, RunTrigger
 from app.database import Database
 from app.errors import NotFoundError, ReportNotReadyError, RunInProgressError
 from app.job_queue import JobQueue
-from app.models import District, Run, Task
+from app.models import Run
 from app.models.base import utc_now
 from app.pipeline.report import kinds_of, outline
 from app.services.run_execution import report_path
 from app.settings import Settings
-from app.storage import run_findings, runs
-from app.storage.pages import Order, Page, PageRequest, fetch_page
+from app.storage import districts, run_findings, runs, tasks
+from app.storage.pages import Page, PageRequest
 
-NEWEST_FIRST = Order("runs", (Run.created_at, Run.id), descending=True)
 RETRY_SECONDS = 2
 
 
@@ -48,7 +46,9 @@ class RunService:
         progress, or due and waiting.
         """
         async with self._database.write() as session:
-            task = await self._task(session, district_id, task_id)
+            task = await tasks.find(session, district_id, task_id)
+            if task is None:
+                raise NotFoundError(f"There is no task {task_id} in your district.")
             run = await self._add(session, district_id, task.description, user, options, task_id=task.id)
         await self._queue.enqueue_run(run.id, f"{run.attempt + 1}")
         return run
@@ -70,8 +70,7 @@ class RunService:
     ) -> Run:
         now = utc_now()
         # Whoever starts a run of the district holds its row meanwhile, so two clicks make one run.
-        locked = select(District.id).where(District.id == district_id).with_for_update(key_share=True)
-        if (await session.exec(locked)).one_or_none() is None:
+        if not await districts.lock(session, district_id):
             raise NotFoundError(f"There is no district {district_id!r}.")
         unfinished = await runs.unfinished(await session.connection(), district_id, now)
         if unfinished is not None:
@@ -95,27 +94,17 @@ class RunService:
         await session.flush()
         return run
 
-    async def _task(self, session: AsyncSession, district_id: str, task_id: UUID) -> Task:
-        task = (
-            await session.exec(select(Task).where(Task.district_id == district_id, Task.id == task_id))
-        ).one_or_none()
-        if task is None:
-            raise NotFoundError("There is no such task in your district.")
-        return task
-
-    async def list(self, district_id: str, page: PageRequest) -> Page[Run]:
+    async def page(self, district_id: str, request: PageRequest) -> Page[Run]:
         """Return a page of the district's runs, the newest first."""
         async with self._database.read() as session:
-            query = select(Run).where(Run.district_id == district_id)
-            return await fetch_page(session, query, NEWEST_FIRST, page)
+            return await runs.page(session, district_id, request)
 
     async def get(self, district_id: str, run_id: UUID) -> Run:
         """Return a run; raises NotFoundError when the district has none of this id."""
         async with self._database.read() as session:
-            query = select(Run).where(Run.district_id == district_id, Run.id == run_id)
-            run = (await session.exec(query)).one_or_none()
+            run = await runs.find(session, district_id, run_id)
         if run is None:
-            raise NotFoundError("There is no such run in your district.")
+            raise NotFoundError(f"There is no run {run_id} in your district.")
         return run
 
     async def ended(self, district_id: str, run_id: UUID) -> Run:
@@ -137,7 +126,8 @@ class RunService:
         """Return a run that has ended and its report; the lists, which can be long, come from `items`."""
         run = await self.ended(district_id, run_id)
         async with self._database.read() as session:
-            district = (await session.exec(select(District).where(District.id == district_id))).one()
+            district = await districts.find(session, district_id)
+            assert district is not None, "a run's district exists: a foreign key says so"
             return run, await outline(await session.connection(), run, district)
 
     async def items(self, run: Run, kind: FindingKind) -> AsyncIterator[dict[str, Any]]:

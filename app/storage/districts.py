@@ -11,6 +11,12 @@ async def find(session: AsyncSession, district_id: str) -> District | None:
     return await session.get(District, district_id)
 
 
+async def lock(session: AsyncSession, district_id: str) -> bool:
+    """Keep others who lock the district out until the transaction ends; False when there is none."""
+    query = select(District.id).where(District.id == district_id).with_for_update(key_share=True)
+    return (await session.exec(query)).one_or_none() is not None
+
+
 async def all_districts(session: AsyncSession) -> list[District]:
     """Return every district by id."""
     return list((await session.exec(select(District).order_by(col(District.id)))).all())

@@ -46,10 +46,9 @@ async def retained_page(session: AsyncSession, district_id: str, request: PageRe
     return await fetch_page(session, query, RETAINED_IN_ORDER, request)
 
 
-async def newest_retained(connection: AsyncConnection, district_id: str) -> ImportFile | None:
-    """Return the file to fall back on."""
-    rows = await _of(connection, district_id, FileState.RETAINED)
-    return rows[0] if rows else None
+async def retained(connection: AsyncConnection, district_id: str) -> list[ImportFile]:
+    """Return the files to fall back on, the newest first."""
+    return await _of(connection, district_id, FileState.RETAINED)
 
 
 async def surplus(

@@ -7,12 +7,12 @@ import sqlalchemy as sa
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.database import take_guard
-from app.models import Certification, District, Employee, JobClass
+from app.models import Certification, Employee, JobClass
+from app.storage import districts
 from app.storage.pages import Order, Page, PageRequest, fetch_page
 
 employee = Employee.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 job_class = JobClass.__table__  # type: ignore[attr-defined] # same
-district = District.__table__  # type: ignore[attr-defined] # same
 
 EMPLOYEES_IN_ORDER = Order("employees", (employee.c.employee_number,))
 JOB_CLASSES_IN_ORDER = Order("job-classes", (job_class.c.code,))
@@ -23,11 +23,8 @@ async def open_roster(session: AsyncSession, district_id: str) -> None:
 
     One at a time, since two that upsert the same employees in another order would stop each other.
     """
-    connection = await session.connection()
-    await take_guard(connection, district_id, shared=True)
-    await connection.execute(
-        sa.select(district.c.id).where(district.c.id == district_id).with_for_update(key_share=True)
-    )
+    await take_guard(await session.connection(), district_id, shared=True)
+    await districts.lock(session, district_id)
 
 
 async def employees_page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[Employee]:

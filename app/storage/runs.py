@@ -6,11 +6,15 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.constants import RunPhase, RunStatus
+from app.constants import RunKind, RunPhase, RunStatus
 from app.models import Run
+from app.storage.pages import Order, Page, PageRequest, fetch_page
 
 run = Run.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
+
+NEWEST_FIRST = Order("runs", (run.c.created_at, run.c.id), descending=True)
 
 STALE = timedelta(seconds=30)
 """A run in progress whose heartbeat is older has lost its worker."""
@@ -72,6 +76,19 @@ async def finish(
     return await update_owned(connection, run_id, owner, status=status, ended_at=now, **values)
 
 
+async def find(session: AsyncSession, district_id: str, run_id: UUID) -> Run | None:
+    """Return the district's run of this id, or None."""
+    query: Any = sa.select(Run).where(run.c.district_id == district_id, run.c.id == run_id)
+    found: Run | None = (await session.exec(query)).scalar_one_or_none()
+    return found
+
+
+async def page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[Run]:
+    """Return a page of the district's runs, the newest first."""
+    query = sa.select(Run).where(run.c.district_id == district_id)
+    return await fetch_page(session, query, NEWEST_FIRST, request)
+
+
 async def abandoned(
     connection: AsyncConnection, now: datetime, patience: timedelta
 ) -> list[tuple[UUID, int]]:
@@ -107,7 +124,9 @@ async def unfinished(connection: AsyncConnection, district_id: str, now: datetim
 async def newest_imported_datestamp(connection: AsyncConnection, district_id: str) -> str | None:
     """Return the datestamp of the latest file that was imported, as the run rows remember it."""
     query = sa.select(sa.func.max(run.c.file_datestamp)).where(
-        run.c.district_id == district_id, run.c.status == RunStatus.SUCCEEDED
+        run.c.district_id == district_id,
+        run.c.status == RunStatus.SUCCEEDED,
+        run.c.kind == RunKind.IMPORT,
     )
     newest: str | None = (await connection.execute(query)).scalar_one()
     return newest

@@ -35,7 +35,7 @@ class RunFile(Answer):
     reused: bool = Field(description="Retained from an earlier import, because the state had none.")
 
 
-class RunFailureAnswer(Answer):
+class RunFailureOut(Answer):
     """Why a run failed."""
 
     code: str = Field(examples=["sftp_unreachable"])
@@ -52,7 +52,7 @@ class RunLinks(Answer):
     error_log: str | None
 
 
-class RunAnswer(Answer):
+class RunOut(Answer):
     """One execution of a task."""
 
     id: UUID
@@ -70,7 +70,7 @@ class RunAnswer(Answer):
     late: bool
     file: RunFile | None
     summary: dict[str, Any] | None = Field(description="The figures of the report, once the run succeeded.")
-    failure: RunFailureAnswer | None
+    failure: RunFailureOut | None
     links: RunLinks
 
     @classmethod
@@ -97,10 +97,10 @@ def _file(run: Run) -> RunFile | None:
     )
 
 
-def _failure(run: Run) -> RunFailureAnswer | None:
+def _failure(run: Run) -> RunFailureOut | None:
     if run.failure_code is None:
         return None
-    return RunFailureAnswer(code=run.failure_code, message=run.failure_message or "")
+    return RunFailureOut(code=run.failure_code, message=run.failure_message or "")
 
 
 def _links(run: Run) -> RunLinks:

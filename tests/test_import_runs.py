@@ -1,0 +1,230 @@
+"""Runs: claimed once, one at a time in a district, taken up again, and their reports (I8, I9)."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from app.constants import RunKind, RunTrigger
+from app.errors import ReportNotReadyError, RunInProgressError
+from app.factory import Factory
+from app.models import Run
+from app.models.base import utc_now
+from app.pipeline import heartbeat
+from app.pipeline import run as pipeline
+from app.pipeline.pdf import render_pdf
+from app.services import run_execution
+from app.services.run_execution import MAX_ATTEMPTS
+from app.services.runs import RunOptions
+from app.storage import runs
+from tests.support.imports import (
+    DISTRICT,
+    USER,
+    add_district,
+    employee,
+    finding,
+    lists,
+    records,
+    row,
+    run_import,
+    run_table,
+    select,
+    start,
+    succeed,
+    write,
+    write_file,
+)
+
+AT_ONCE = 20
+
+
+@pytest.fixture
+async def district(factory: Factory) -> Factory:
+    await factory.employees.put_all(DISTRICT, [employee("E1", "7", "Smith", "Ann")])
+    return factory
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return write_file(tmp_path, [row("7", "Smith", "Ann", LicenseIssueDate="")])
+
+
+async def claim(factory: Factory, run_id: UUID) -> Run | None:
+    async with factory.database.write() as session:
+        return await runs.claim(await session.connection(), run_id, uuid4(), utc_now())
+
+
+async def change(factory: Factory, run_id: UUID, **values: Any) -> None:
+    await write(factory, sa.update(run_table).where(run_table.c.id == run_id).values(**values))
+
+
+def hang_before_replace(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Let every import stop for ever when it has matched; the event says that one is there."""
+    reached = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(pipeline, "summarise", hang)
+    return reached
+
+
+async def test_one_of_many_claims_wins(district: Factory) -> None:
+    run = await start(district)
+    claimed = await asyncio.gather(*(claim(district, run.id) for _ in range(AT_ONCE)))
+    (winner,) = filter(None, claimed)
+    now = await district.runs.get(DISTRICT, run.id)
+    assert (now.status, now.attempt, now.owner) == ("in_progress", 1, winner.owner)
+
+
+async def test_many_executions_of_a_run_import_once(district: Factory, file: Path) -> None:
+    run = await start(district)
+    await asyncio.gather(*(district.execution.execute(run.id, file) for _ in range(5)))
+    now = await district.runs.get(DISTRICT, run.id)
+    assert (now.status, now.attempt) == ("succeeded", 1)
+    assert len((await lists(district, now))["blank_dates"]) == 1
+
+
+async def test_a_run_is_not_taken_before_it_is_due(district: Factory) -> None:
+    run = await start(district)
+    await change(district, run.id, scheduled_start=utc_now() + timedelta(minutes=1))
+    assert await claim(district, run.id) is None
+
+
+async def test_a_second_run_of_the_district_waits(district: Factory, file: Path) -> None:
+    first = await start(district)
+    assert await claim(district, first.id)
+    now = utc_now()
+    second = Run(
+        district_id=DISTRICT,
+        task_description="scheduled",
+        kind=RunKind.IMPORT,
+        trigger=RunTrigger.SCHEDULE,
+        scheduled_start=now,
+        run_by=USER,
+    )
+    async with district.database.write() as session:
+        session.add(second)
+    await district.execution.execute(second.id, file)
+    waiting = await district.runs.get(DISTRICT, second.id)
+    assert (waiting.status, waiting.attempt, waiting.actual_start) == ("waiting", 0, None)
+    await change(district, first.id, status="failed", ended_at=now)
+    await district.execution.execute(second.id, file)
+    assert (await district.runs.get(DISTRICT, second.id)).status == "succeeded"
+
+
+async def test_run_now_names_the_run_that_waits_or_is_in_progress(district: Factory) -> None:
+    first = await start(district)
+    for _ in range(2):  # waiting, then in progress
+        with pytest.raises(RunInProgressError) as caught:
+            await start(district)
+        assert caught.value.extra == {"run_id": str(first.id)}
+        assert str(first.id) in caught.value.headers["Link"]
+        await claim(district, first.id)
+    await change(district, first.id, status="failed")
+    await start(district)
+
+
+async def test_many_clicks_make_one_run(district: Factory) -> None:
+    task = await district.tasks.create(DISTRICT, USER, {"description": "nightly", "status": "inactive"})
+
+    async def click() -> Run | None:
+        try:
+            return await district.runs.start(DISTRICT, task.id, USER, RunOptions())
+        except RunInProgressError:
+            return None
+
+    started = await asyncio.gather(*(click() for _ in range(AT_ONCE)))
+    (run,) = filter(None, started)
+    assert [found["id"] for found in await select(district, sa.select(run_table.c.id))] == [run.id]
+
+
+async def test_another_district_does_not_wait(district: Factory, file: Path) -> None:
+    assert await claim(district, (await start(district)).id)
+    await add_district(district, "other")
+    await succeed(district, file, "other")
+
+
+async def test_a_cancelled_run_is_put_back_and_taken_up_again(
+    district: Factory, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await start(district)
+    with monkeypatch.context() as patch:
+        reached = hang_before_replace(patch)
+        execution = asyncio.create_task(district.execution.execute(run.id, file))
+        await asyncio.wait_for(reached.wait(), 20)
+        execution.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await execution
+    back = await district.runs.get(DISTRICT, run.id)
+    assert (back.status, back.phase, back.owner, back.progress) == ("waiting", None, None, 0)
+    await district.execution.execute(run.id, file)
+    ended = await district.runs.get(DISTRICT, run.id)
+    assert (ended.status, ended.attempt) == ("succeeded", 2)
+    assert ended.actual_start == back.actual_start
+    kept = await select(district, sa.select(finding.c.attempt.distinct()))
+    assert [found["attempt"] for found in kept] == [2], "what the first attempt found is gone"
+
+
+async def test_a_run_that_takes_too_long_is_ended(
+    district: Factory, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hang_before_replace(monkeypatch)
+    limited = district.settings.model_copy(update={"run_timeout": 0.5})
+    monkeypatch.setattr(district.execution, "_settings", limited)
+    run = await run_import(district, file)
+    assert (run.status, run.failure_code) == ("failed", "internal_error")
+    assert "longer than 0.5 seconds" in (run.failure_message or "")
+
+
+async def test_a_run_that_took_its_workers_down_is_ended(district: Factory, file: Path) -> None:
+    await succeed(district, file)
+    before = await records(district)
+    run = await start(district)
+    await change(district, run.id, attempt=MAX_ATTEMPTS)
+    await district.execution.execute(run.id, file)
+    ended = await district.runs.get(DISTRICT, run.id)
+    assert (ended.status, ended.failure_code) == ("failed", "worker_lost")
+    assert await records(district) == before
+    await succeed(district, file)
+
+
+async def test_a_commit_is_not_taken_for_a_loss(
+    district: Factory, file: Path, monkeypatch: pytest.MonkeyPatch, logs: list[Any]
+) -> None:
+    """The heartbeat goes on until the import has tidied up, and finds the run ended: by ourselves."""
+    drop = pipeline.staging.drop
+
+    async def drop_slowly(connection: Any) -> None:
+        await asyncio.sleep(20 * heartbeat.BEAT)  # beats pass meanwhile
+        await drop(connection)
+
+    monkeypatch.setattr(heartbeat, "BEAT", 0.01)
+    monkeypatch.setattr(pipeline.staging, "drop", drop_slowly)
+    await succeed(district, file)
+    assert [event["event"] for event in logs if event["event"] in ("run_lost", "run_succeeded")] == [
+        "run_succeeded"
+    ]
+
+
+async def test_a_failed_pdf_leaves_the_import_and_is_made_later(
+    district: Factory, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_execution, "render_pdf", render_pdf)
+    with monkeypatch.context() as patch:
+        hasty = district.settings.model_copy(update={"pdf_timeout": 0.01})
+        patch.setattr(district.execution, "_settings", hasty)
+        run = await succeed(district, file)
+    assert run.report_pdf is None
+    with pytest.raises(ReportNotReadyError):
+        await district.runs.pdf(DISTRICT, run.id)
+    assert len((await records(district))["certification"]) == 1
+    await district.execution.execute(run.id)
+    again = await district.runs.get(DISTRICT, run.id)
+    assert (again.status, again.attempt) == ("succeeded", 1)
+    assert (await district.runs.pdf(DISTRICT, run.id)).read_bytes().startswith(b"%PDF-")
