@@ -170,17 +170,22 @@ async def test_if_match(api: Api) -> None:
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.HR, Role.OPS])
-async def test_for_admins_of_the_district_only(api: Api, role: Role) -> None:
+async def test_only_an_admin_changes_or_tries_the_connection(api: Api, role: Role) -> None:
     await save(api)
     for method, path, body in (
-        ("GET", "/sftp-connection", None),
         ("PUT", "/sftp-connection", FULL),
         ("POST", "/sftp-connection/test", None),
         ("POST", "/sftp-connection/scan", {"host": "127.0.0.1"}),
-        ("GET", "/connection-events", None),
     ):
         problem(await api.call(method, path, body, role=role), 403, "forbidden")
     problem(await api.get("/sftp-connection", district=THERE), 404, "not-found")
+
+
+@pytest.mark.parametrize(("role", "status"), [(Role.VIEWER, 200), (Role.HR, 200), (Role.OPS, 403)])
+async def test_viewers_read_the_connection(api: Api, role: Role, status: int) -> None:
+    await save(api)
+    for path in ("/sftp-connection", "/connection-events"):
+        assert (await api.get(path, role=role)).status_code == status
 
 
 async def test_try_out_without_a_connection(api: Api) -> None:

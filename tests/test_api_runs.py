@@ -216,7 +216,7 @@ async def test_failed_run_tells_why_and_lists_what_was_wrong_with_the_file(api: 
     assert report["lists"]["rejected"]["total"] == 1
     log = await api.get(f"/runs/{stored.id}/error-log")
     assert (log.text, log.headers["content-type"]) == ("phase: connect\n", "text/plain; charset=utf-8")
-    problem(await api.get(f"/runs/{stored.id}/error-log", role=Role.VIEWER), 403, "forbidden")
+    problem(await api.get(f"/runs/{stored.id}/error-log", role=Role.OPS), 403, "forbidden")
 
 
 async def test_run_without_a_failed_connection_has_no_error_log(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Wherever an import stops, the district's data is the old or the new, and the next run is not hindered (I5)."""
+"""Wherever an import stops, the data is the old or the new, and the next run is not hindered (I5)."""
 
 import asyncio
 import os
@@ -98,7 +98,11 @@ class FailingReplace:
     ],
 )
 async def test_a_failure_at_any_statement_of_the_replace_leaves_the_old_data(
-    imported: Factory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception], code: str
+    imported: Factory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Callable[[], Exception],
+    code: str,
 ) -> None:
     before = await records(imported)
     path = write_file(tmp_path, NEW, "20260102")

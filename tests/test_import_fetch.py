@@ -161,7 +161,14 @@ async def test_a_connection_that_fails_never_falls_back(
         return
     assert run.error_log
     username = change.get("username", openssh_server.username)
-    for fact in ("time: ", f"run_id: {run.id}", f"code: {code}", "host: 127.0.0.1", "port: ", f"phase: {phase}"):
+    for fact in (
+        "time: ",
+        f"run_id: {run.id}",
+        f"code: {code}",
+        "host: 127.0.0.1",
+        "port: ",
+        f"phase: {phase}",
+    ):
         assert fact in run.error_log
     key = openssh_server.private_key.splitlines()
     for secret in (username, *key[1:-1]):
@@ -180,7 +187,9 @@ async def test_three_files_are_retained_by_datestamp_then_time(connected: Factor
     await succeed(connected, tmp_path / "a" / NAME.format("20260105"))  # came last, and is the oldest
     names = [file["name"] for file in await files(connected)]
     assert names == [NAME.format(stamp) for stamp in ("20260201", "20260201", "20260301")]
-    on_disk = {path.name for path in connected.downloads.new_path(DISTRICT).parent.iterdir() if path.is_file()}
+    on_disk = {
+        path.name for path in connected.downloads.new_path(DISTRICT).parent.iterdir() if path.is_file()
+    }
     assert {file["stored_as"] for file in await files(connected)} <= on_disk
     await succeed(connected, write_file(tmp_path / "e", [row("7", "Smith", "Ann", "e")], "20260201"))
     stored = {file["stored_as"]: file for file in await files(connected)}

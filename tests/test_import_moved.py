@@ -1,4 +1,4 @@
-"""Employees, records or the run itself change between the match and the replace (architecture, invariant 3)."""
+"""Employees, records or the run itself change between the match and the replace."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,6 +15,7 @@ from app.factory import Factory
 from app.models import District
 from app.pipeline import heartbeat
 from app.pipeline import run as pipeline
+from app.pipeline.summary import summarise
 from tests.support.imports import (
     DISTRICT,
     certification,
@@ -51,7 +52,6 @@ def new_file(tmp_path: Path) -> Path:
 def in_the_middle(monkeypatch: pytest.MonkeyPatch, hook: Hook) -> list[int]:
     """Call `hook(pass)` after each match and before the replace; returns the list of passes."""
     passes: list[int] = []
-    summarise = pipeline.summarise
 
     async def hooked(*arguments: Any) -> dict[str, Any]:
         passes.append(len(passes) + 1)

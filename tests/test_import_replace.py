@@ -213,9 +213,7 @@ async def test_edits_by_hand_are_overwritten_and_listed(district: Factory, tmp_p
     assert run.summary["manual_edits_overwritten"] == 3
 
 
-async def test_another_district_with_the_same_people_is_left_alone(
-    district: Factory, tmp_path: Path
-) -> None:
+async def test_another_district_with_the_same_people_is_left_alone(district: Factory, tmp_path: Path) -> None:
     await add_district(district, "other")
     await district.employees.put_all("other", [ANN, BO])
     await succeed(district, write_file(tmp_path, [ann(**ENGLISH), bo(**ENGLISH)]), "other")

@@ -20,7 +20,7 @@ from app.pipeline.pdf import render_pdf
 from app.services import run_execution
 from app.services.run_execution import MAX_ATTEMPTS
 from app.services.runs import RunOptions
-from app.storage import runs
+from app.storage import runs, staging
 from tests.support.imports import (
     DISTRICT,
     USER,
@@ -131,7 +131,9 @@ async def test_run_now_names_the_run_that_waits_or_is_in_progress(district: Fact
 
 
 async def test_many_clicks_make_one_run(district: Factory) -> None:
-    task = await district.tasks.create(DISTRICT, USER, {"description": "nightly", "status": "inactive"})
+    task = await district.tasks.create(
+        DISTRICT, USER, {"description": "nightly", "status": "inactive", "timezone": "America/New_York"}
+    )
 
     async def click() -> Run | None:
         try:
@@ -162,12 +164,12 @@ async def test_a_cancelled_run_is_put_back_and_taken_up_again(
         with pytest.raises(asyncio.CancelledError):
             await execution
     back = await district.runs.get(DISTRICT, run.id)
-    assert (back.status, back.phase, back.owner, back.progress) == ("waiting", None, None, 0)
+    assert (back.status, back.phase, back.progress) == ("waiting", None, 0)
     await district.execution.execute(run.id, file)
     ended = await district.runs.get(DISTRICT, run.id)
     assert (ended.status, ended.attempt) == ("succeeded", 2)
     assert ended.actual_start == back.actual_start
-    kept = await select(district, sa.select(finding.c.attempt.distinct()))
+    kept = await select(district, sa.select(finding.c.attempt).distinct())
     assert [found["attempt"] for found in kept] == [2], "what the first attempt found is gone"
 
 
@@ -179,7 +181,7 @@ async def test_a_run_that_takes_too_long_is_ended(
     monkeypatch.setattr(district.execution, "_settings", limited)
     run = await run_import(district, file)
     assert (run.status, run.failure_code) == ("failed", "internal_error")
-    assert "longer than 0.5 seconds" in (run.failure_message or "")
+    assert "0.5 seconds" in (run.failure_message or "")
 
 
 async def test_a_run_that_took_its_workers_down_is_ended(district: Factory, file: Path) -> None:
@@ -198,14 +200,14 @@ async def test_a_commit_is_not_taken_for_a_loss(
     district: Factory, file: Path, monkeypatch: pytest.MonkeyPatch, logs: list[Any]
 ) -> None:
     """The heartbeat goes on until the import has tidied up, and finds the run ended: by ourselves."""
-    drop = pipeline.staging.drop
+    drop = staging.drop
 
     async def drop_slowly(connection: Any) -> None:
         await asyncio.sleep(20 * heartbeat.BEAT)  # beats pass meanwhile
         await drop(connection)
 
     monkeypatch.setattr(heartbeat, "BEAT", 0.01)
-    monkeypatch.setattr(pipeline.staging, "drop", drop_slowly)
+    monkeypatch.setattr(staging, "drop", drop_slowly)
     await succeed(district, file)
     assert [event["event"] for event in logs if event["event"] in ("run_lost", "run_succeeded")] == [
         "run_succeeded"

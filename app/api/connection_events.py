@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from app.api.dependencies import Admin, FactoryDep
+from app.api.dependencies import Viewer, FactoryDep
 from app.api.pages import PageOf, PageQuery
 from app.api.router import api_router
 from app.api.schemas.sftp_connection import EventOut
@@ -14,7 +14,7 @@ router = api_router("connection-events", tag="Connection")
 
 @router.get("", summary="List attempts to connect")
 async def list_connection_events(
-    caller: Admin, factory: FactoryDep, query: Annotated[PageQuery, Query()]
+    caller: Viewer, factory: FactoryDep, query: Annotated[PageQuery, Query()]
 ) -> PageOf[EventOut]:
     """Attempts to use the connection, by imports and tests, the newest first."""
     page = await factory.connections.events(caller.district, query.page)

@@ -2,7 +2,7 @@
 
 from fastapi import Response
 
-from app.api.dependencies import Admin, FactoryDep, IfMatch
+from app.api.dependencies import Admin, FactoryDep, IfMatch, Viewer
 from app.api.problems import problems
 from app.api.router import api_router
 from app.api.schemas.sftp_connection import (
@@ -19,7 +19,7 @@ router = api_router("sftp-connection", tag="Connection")
 
 
 @router.get("", summary="Read the connection", responses=problems(NotFoundError))
-async def get_connection(caller: Admin, factory: FactoryDep, response: Response) -> ConnectionOut:
+async def get_connection(caller: Viewer, factory: FactoryDep, response: Response) -> ConnectionOut:
     """How the state's server is reached, without the secrets."""
     return tagged(response, ConnectionOut.model_validate(await factory.connections.get(caller.district)))
 

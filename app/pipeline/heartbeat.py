@@ -35,10 +35,14 @@ class OwnershipLostError(Exception):
 
 @dataclass
 class Progress:
-    """How far a run is; written with the next beat."""
+    """How far a run is; written with the next beat.
+
+    `ending` is set by the transaction that ends the run: from there on it has no owner to lose.
+    """
 
     phase: RunPhase = RunPhase.FETCH
     percent: int = 0
+    ending: bool = False
 
     def enter(self, phase: RunPhase) -> None:
         """Begin a phase."""
@@ -71,7 +75,7 @@ async def heartbeat(database: Database, run_id: UUID, owner: UUID, progress: Pro
                         phase=progress.phase,
                         progress=progress.percent,
                     )
-                if not mine:
+                if not mine and not progress.ending:
                     lost = True
                     body.cancel()
                     return

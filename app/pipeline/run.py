@@ -173,6 +173,7 @@ class ImportRun:
                 )
                 if not mine:
                     raise OwnershipLostError
+                self.progress.ending = True
         finally:
             await connection.execution_options(sqlite_begin="DEFERRED")
         if superseded:

@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,8 +15,8 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from app.factory import Factory
-from app.pipeline import run as pipeline
 from app.pipeline.run import ImportRun
+from app.pipeline.stage import stage
 from app.services.run_execution import RunExecution
 from app.settings import Settings
 
@@ -30,7 +31,7 @@ def die(*_: object, **__: object) -> None:
 
 
 async def stage_and_die(*arguments: Any) -> None:
-    await staged(*arguments)
+    await stage(*arguments)
     die()
 
 
@@ -52,16 +53,16 @@ async def die_at_commit(self: ImportRun, connection: Any, *arguments: Any) -> No
     await replaced(self, connection, *arguments)
 
 
-staged = pipeline.stage
+pipeline: Any = import_module("app.pipeline.run")
 replaced = ImportRun._replace
 
 
 def arrange(point: str) -> None:
     match point:
         case "after staging":
-            pipeline.stage = stage_and_die  # type: ignore[assignment] # never returns
+            pipeline.stage = stage_and_die
         case "before the replace":
-            ImportRun._replace = die  # type: ignore[method-assign,assignment] # same
+            ImportRun._replace = die  # type: ignore[method-assign,assignment] # it never returns
         case "in the replace":
             ImportRun._replace = replace_and_die  # type: ignore[method-assign,assignment] # same
         case "before the commit":

@@ -24,7 +24,7 @@ ENDORSEMENT = ("description", "issue_date", "expiration_date", "limitation")
 
 @dataclass
 class World:
-    """Everything that an import reads. `rows` are the cells of the file's data rows; records are those held."""
+    """Everything that an import reads. `rows` are the cells of the data rows; records are those held."""
 
     district: str
     today: date
@@ -98,6 +98,14 @@ def compared_names(person: Item) -> tuple[str, str]:
 def who(person: Item) -> Item:
     last, first = compared_names(person)
     return {"employee_number": person["employee_number"], "last_name": last, "first_name": first}
+
+
+def unlikeness(chosen: Item, public_id: UUID, item: Item) -> int:
+    """How far an endorsement is from one of the same code on the same licence."""
+    if item["limitation"] == chosen["limitation"]:
+        dates = ("issue_date", "expiration_date")
+        return 0 if all(item[name] == chosen[name] for name in dates) else 1
+    return 2 if public_id == chosen["public_id"] else 3
 
 
 class Oracle:
@@ -199,9 +207,7 @@ class Oracle:
                     line.cells["EndorsementIssueDate"] or date.min,
                     line.cells["EndorsementExpirationDate"] or date.min,
                 )
-                described[facts] = max(
-                    described.get(facts, ""), line.cells["EndorsementDescription"].strip()
-                )
+                described[facts] = max(described.get(facts, ""), line.cells["EndorsementDescription"].strip())
             for ordinal, facts in enumerate(sorted(described), start=1):
                 limitation, issued, expires = facts
                 self.endorsements[hashed(certification.hex, code, str(ordinal))] = {
@@ -226,20 +232,11 @@ class Oracle:
             ]
             if not chosen["is_primary"] or not again:
                 continue
-            said = ("limitation", "issue_date", "expiration_date")
-            tests = (
-                lambda _, item, chosen=chosen: all(item[name] == chosen[name] for name in said),
-                lambda _, item, chosen=chosen: item["limitation"] == chosen["limitation"],
-                lambda public_id, _, chosen=chosen: public_id == chosen["public_id"],
-                lambda *_: True,
-            )
             in_order = sorted(again, key=lambda pair: pair[1]["ordinal"])
-            _, heir = next(pair for test in tests for pair in in_order if test(*pair))
+            _, heir = min(in_order, key=lambda pair: unlikeness(chosen, *pair))  # noqa: B023 - used at once
             heir["is_primary"] = True
 
 
 def plain(item: Item) -> Item:
     """Dates as JSON has them."""
-    return {
-        name: value.isoformat() if isinstance(value, date) else value for name, value in item.items()
-    }
+    return {name: value.isoformat() if isinstance(value, date) else value for name, value in item.items()}

@@ -50,7 +50,7 @@ class Report:
         """The file's people who share an id, or a name, with somebody: the rows of each, in order."""
         people: dict[tuple[str, str, str], list[Line]] = {}
         for line in self.oracle.lines:
-            if line.person[position] == compared:
+            if tuple(line.person[position]) == compared:
                 key = (line.person[0], "", "") if "" in line.person[1:] else line.person
                 people.setdefault(key, []).append(line)
         # By what tells them apart, in the order of bytes; those without a whole name last.
@@ -64,23 +64,24 @@ class Report:
         number = same_id(person["state_staff_id"])
         by_id = self._people_of_file(slice(0, 1), (number,)) if number else []
         by_name = self._people_of_file(slice(1, 3), (last, first))
+        if not by_id and not by_name:
+            return None
+        ours = {"last_name": last, "first_name": first}
         found = []
-        for lines in by_id:
-            names = {"last_name": (last, 1), "first_name": (first, 2)}
-            shown = candidate(lines)
-            wrong = [name for name, (ours, at) in names.items() if same_text(shown[name]) != ours]
+        for shown in map(candidate, by_id):
+            wrong = [name for name in ours if same_text(shown[name]) != ours[name]]
+            assert wrong, "one who agrees on everything is matched"
             found.append({**shown, "disagrees": wrong})
-            assert wrong or "" in lines[0].person, "one who agrees on everything is matched"
         found += [{**candidate(lines), "disagrees": ["educator_id"]} for lines in by_name]
         listed = found[:LISTED_CANDIDATES]
-        wrong = {name for item in listed for name in item["disagrees"]}
-        return (found and {
+        named = {name for item in listed for name in item["disagrees"]}
+        return {
             **who(person),
             "state_staff_id": person["state_staff_id"],
-            "disagrees": [name for name in ("educator_id", "last_name", "first_name") if name in wrong],
+            "disagrees": [name for name in ("educator_id", "last_name", "first_name") if name in named],
             "candidates": listed,
             "more_candidates": len(found) - len(listed),
-        }) or None
+        }
 
     def _other_names(self, person: Item) -> list[Item]:
         if not self._matched(person):

@@ -1,4 +1,4 @@
-"""Small worlds in which everything collides: ids with leading zeros, names in several spellings, few licences."""
+"""Small worlds in which everything collides: ids with zeros, names in several spellings, few licences."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from tests.support.imports import COLUMNS, employee
 
 IDS = ["7", "007", "7", " 07", "70", "8", "0", "", "12a", "12345678901"]
 STATE_IDS = ["7", "0007", "70", "8", "8", None]
-LAST = ["Smith", "SMITH", " smith ", "Ｓｍｉｔｈ", "De La  Cruz", "de la cruz", "Strauß", "STRAUSS", ""]
+LAST = ["Smith", "SMITH", " smith ", "\uff33mith", "De La  Cruz", "de la cruz", "Strauß", "STRAUSS", ""]
 FIRST = ["Ann", "ann", "José", "Jose\u0301", "Bo"]
 DATES = ["", "07/01/2025", "2025-07-01", "06/30/2024", "06/30/2099"]
 FILE_CELLS = {
@@ -110,7 +110,5 @@ def histories(draw: st.DrawFn) -> History:
     roster = [old if keep else new for old, new, keep in zip(before, roster, kept, strict=True)]
     first = draw(files(before))
     again = draw(st.lists(st.sampled_from(first), max_size=24))
-    edits = draw(
-        st.lists(st.builds(Edit, st.integers(0, 9), st.sampled_from(EDITS)), max_size=8)
-    )
+    edits = draw(st.lists(st.builds(Edit, st.integers(0, 9), st.sampled_from(EDITS)), max_size=8))
     return History(before, first, edits, roster, again + draw(files(roster)))
