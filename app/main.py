@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 
 from app import __version__
@@ -49,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         await app.state.factory.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="certsync",
         version=__version__,
         lifespan=lifespan,

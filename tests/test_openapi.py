@@ -1,10 +1,12 @@
 """The document that integrators build on."""
 
 import json
+import re
 from pathlib import Path
 
 from app.main import create_app
 from app.settings import Settings
+from tests.support.api import Api
 from tests.support.processes import ROOT
 
 
@@ -26,3 +28,12 @@ def test_every_operation_is_documented(tmp_path: Path) -> None:
         for status, response in operation["responses"].items():
             if int(status) >= 400 and status != "503":
                 assert set(response["content"]) == {"application/problem+json"}, operation["operationId"]
+
+
+async def test_documentation_needs_nothing_from_elsewhere(api: Api) -> None:
+    page = (await api.get("/docs", role=None)).text
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(addresses) >= 2
+    for address in addresses:
+        assert address.startswith("/"), address
+        assert (await api.client.get(address)).status_code == 200, address
