@@ -22,7 +22,7 @@ from app.database import database_url
 from app.settings import Settings
 from tests.support.processes import ROOT
 
-PROCESSES = 3
+PROCESSES = 2
 ID = UUID(int=1)
 DUMMIES: dict[type, Any] = {
     str: "x",

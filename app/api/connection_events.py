@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from app.api.dependencies import Viewer, FactoryDep
+from app.api.dependencies import FactoryDep, Viewer
 from app.api.pages import PageOf, PageQuery
 from app.api.router import api_router
 from app.api.schemas.sftp_connection import EventOut

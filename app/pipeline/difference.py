@@ -45,6 +45,10 @@ class Difference:
     changed: int
     removed: int
 
+    def changes_much(self) -> bool:
+        """Tell whether more than a tenth of the records come or go."""
+        return (self.added + self.removed) * 10 > self.wanted
+
     def figures(self, records: str) -> dict[str, int]:
         """Return the figures as I12 reports them, with what is behind them, named after `records`."""
         return {

@@ -31,7 +31,7 @@ from app.pipeline.parse import LicenceFile
 from app.pipeline.replace import write_difference
 from app.pipeline.stage import stage
 from app.pipeline.summary import shrinkage, summarise
-from app.storage import import_files, runs, staging
+from app.storage import import_files, runs, staging, statistics
 from app.storage.run_findings import FindingWriter
 from app.storage.versions import data_versions
 
@@ -122,6 +122,7 @@ class ImportRun:
         settings = self.fetcher.settings
         writer = FindingWriter(self.fetcher.database, district_id, run.id, run.attempt)
         self.progress.enter(RunPhase.PARSE)
+        await statistics.know_tables(connection)
         versions = await data_versions(connection, district_id)
         known = await known_people(connection, district_id)
         with LicenceFile(file.path, self.layout) as licence_file:
@@ -143,6 +144,8 @@ class ImportRun:
 
         self.progress.enter(RunPhase.REPLACE)
         await self._replace(connection, file, versions, summary)
+        if any(difference.changes_much() for difference in differences):
+            await statistics.learn_records(connection)
 
     async def _replace(
         self,

@@ -9,6 +9,7 @@ from app.constants import FindingKind
 from app.pipeline.difference import Difference, held_by_active
 from app.pipeline.match import active, certification, employee
 from app.pipeline.parse import RowCounts
+from app.pipeline.people_findings import MATCHED
 from app.storage.staging import matched_row, staged_person, wanted_certification, wanted_endorsement
 
 
@@ -65,13 +66,15 @@ async def shrinkage(connection: AsyncConnection, district_id: str) -> tuple[int,
 
 def _rows_under_another_name(district_id: str) -> sa.Select[int]:
     """Count rows that have the id of a matched employee, but not the name."""
-    namesake = sa.exists().where(
-        active(district_id),
-        employee.c.educator_key == staged_person.c.educator_key,
-        employee.c.name_key.is_distinct_from(staged_person.c.name_key),
-        employee.c.id.in_(sa.select(wanted_certification.c.employee_id)),
+    person = staged_person.c
+    under_another_name = (
+        sa.select(person.educator_key, person.name_key, person.rows)
+        .join_from(employee, staged_person, person.educator_key == employee.c.educator_key)
+        .where(active(district_id), MATCHED, person.name_key.is_distinct_from(employee.c.name_key))
+        .distinct()
+        .subquery()
     )
-    return sa.select(sa.func.coalesce(sa.func.sum(staged_person.c.rows), 0)).where(namesake)
+    return sa.select(sa.func.coalesce(sa.func.sum(under_another_name.c.rows), 0))
 
 
 async def _blanks(connection: AsyncConnection, records: str, table: sa.Table) -> dict[str, int]:

@@ -26,7 +26,8 @@ def _table(name: str, *columns: Any) -> sa.Table:
 staged_row = _table(
     "staged_row",
     sa.Column("line", sa.BigInteger),
-    sa.Column("educator_key", TEXT),
+    # Indexed, because SQLite joins by nested loops and may begin with either table.
+    sa.Column("educator_key", TEXT, index=True),
     sa.Column("name_key", TEXT),
     sa.Column("educator_id", TEXT),
     sa.Column("last_name", TEXT),

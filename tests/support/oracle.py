@@ -233,7 +233,7 @@ class Oracle:
             if not chosen["is_primary"] or not again:
                 continue
             in_order = sorted(again, key=lambda pair: pair[1]["ordinal"])
-            _, heir = min(in_order, key=lambda pair: unlikeness(chosen, *pair))  # noqa: B023 - used at once
+            _, heir = min(in_order, key=lambda pair: unlikeness(chosen, *pair))
             heir["is_primary"] = True
 
 
