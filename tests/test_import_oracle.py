@@ -36,7 +36,7 @@ from tests.support.oracle import CERTIFICATION, ENDORSEMENT, Item, Oracle, World
 from tests.support.oracle_report import Report
 from tests.support.worlds import JOB_CLASSES, REQUIRED, Edit, History, histories
 
-EXAMPLES = 20
+EXAMPLES = 16
 """Histories tried on each database, each with two imports."""
 ORDERED = ("skipped", "missing_certification", "expired", "other_name")
 """Lists whose order is part of what a reader sees: by employee."""

@@ -56,9 +56,15 @@ def rows(draw: st.DrawFn, roster: list[dict[str, Any]]) -> list[str]:
 
 @st.composite
 def files(draw: st.DrawFn, roster: list[dict[str, Any]]) -> list[list[str]]:
-    """The rows of a file, some of them twice."""
-    found = draw(st.lists(rows(roster), min_size=1, max_size=24))
-    return found + draw(st.lists(st.sampled_from(found), max_size=3))
+    """The rows of a file; half of them repeat another, most with one cell changed."""
+    found = draw(st.lists(rows(roster), min_size=1, max_size=12))
+    for _ in range(draw(st.integers(0, 12))):
+        cells = list(draw(st.sampled_from(found)))
+        at = draw(st.integers(0, 2 * len(COLUMNS)))
+        if at < len(cells):
+            cells[at] = draw(st.sampled_from(FILE_CELLS[COLUMNS[at]]))
+        found.append(cells)
+    return found
 
 
 @st.composite
