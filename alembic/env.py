@@ -66,7 +66,7 @@ def run() -> None:
     settings = context.config.attributes.get("settings") or Settings()
     url = database_url(settings)
     if url.get_backend_name() == "sqlite":
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         engine = sa.create_engine(url.set(drivername="sqlite"))
         explicit_transactions(engine)
     else:

@@ -110,5 +110,8 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WORKER_KEYS = "certsync:worker:"
 """Prefix of the keys under which live workers report to Redis."""
 
+EVERY_DISTRICT = "*"
+"""District of a token of the role `ops`, which sees the whole deployment and no personal data."""
+
 DEFAULT_DISTRICT = "default"
 """The newcomer's district (I15)."""

@@ -22,7 +22,7 @@ class Factory:
     """The parts of one process, API or worker. Raises ConfigurationError when one cannot be built."""
 
     def __init__(self, settings: Settings) -> None:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.settings = settings
         self.signing_key = load_signing_key(settings)
         self.cipher = load_cipher(settings)
@@ -32,7 +32,7 @@ class Factory:
         self.districts = DistrictService(self.database, settings)
         self.health = HealthService(self.database, self.queue)
         self.tasks = TaskService(self.database)
-        self.runs = RunService(self.database, self.queue, settings)
+        self.runs = RunService(self.database, self.queue, self.cipher, settings)
         self.execution = RunExecution(self.database, settings, self.cipher, self.downloads)
         self.employees = EmployeeService(self.database)
         self.job_classes = JobClassService(self.database)

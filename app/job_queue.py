@@ -33,7 +33,7 @@ def redis_settings(settings: Settings, *, patient: bool) -> RedisSettings:
     url = settings.redis_url.get_secret_value() if settings.redis_url else embedded_url(settings.data_dir)
     try:
         redis = RedisSettings.from_dsn(url)
-    except (AssertionError, ValueError) as error:
+    except (AssertionError, RuntimeError, ValueError) as error:
         raise ConfigurationError(
             "CERTSYNC_REDIS_URL cannot be read; give redis://host:6379/0, rediss://… or unix:///path"
         ) from error
@@ -87,6 +87,10 @@ class JobQueue:
             log.warning("enqueue_failed", run_id=str(run_id), error=type(error).__name__)
             return False
         return True
+
+    async def ping(self) -> None:
+        """Return when Redis answers; raises RedisError or OSError when it does not."""
+        await (await self._connect()).ping()
 
     async def live_workers(self) -> int:
         """Return how many workers reported in lately; raises RedisError or OSError without Redis."""

@@ -26,6 +26,7 @@ async def test_degraded_without_redis_and_details_only_with_a_token(api: Api) ->
     body = (await api.get("/health/ready", role=Role.OPS, district="*")).json()
     assert [(part["name"], part["status"]) for part in body["components"]] == [
         ("database", "up"),
+        ("redis", "down"),
         ("worker", "down"),
     ]
     assert "Redis" in body["components"][1]["detail"]
@@ -36,7 +37,11 @@ async def test_workers_count(api: Api, monkeypatch: pytest.MonkeyPatch, workers:
     async def live_workers() -> int:
         return workers
 
+    async def ping() -> None:
+        return None
+
     monkeypatch.setattr(api.factory.queue, "live_workers", live_workers)
+    monkeypatch.setattr(api.factory.queue, "ping", ping)
     response = await api.get("/health/ready", role=None)
     assert (response.status_code, response.json()) == (200, {"status": status})
 

@@ -11,6 +11,7 @@ import pytest
 from app.constants import FindingKind, Role, RunKind, RunPhase, RunStatus, RunTrigger, TaskStatus
 from app.models import Run, RunFinding, Task
 from app.services.run_execution import report_path
+from app.storage.runs import error_log_place
 from tests.support.api import HERE, THERE, Api, places, problem
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -18,7 +19,12 @@ FILES = ("report.pdf", "report.json", "skipped.csv", "rejected.csv")
 
 
 def task(**values: Any) -> Task:
-    common: dict[str, Any] = {"district_id": HERE, "description": "Licences", "status": TaskStatus.INACTIVE, "version": 1}
+    common: dict[str, Any] = {
+        "district_id": HERE,
+        "description": "Licences",
+        "status": TaskStatus.INACTIVE,
+        "version": 1,
+    }
     return Task(**common | {"timezone": "America/New_York", "created_by": "a", "updated_by": "a"} | values)
 
 
@@ -108,7 +114,7 @@ async def test_only_an_admin_starts_runs(api: Api, role: Role) -> None:
 
 
 async def test_nothing_of_another_district_is_there(api: Api) -> None:
-    await api.add(stored := task(), theirs := ended(error_log="x"))
+    await api.add(stored := task(), theirs := ended(error_log_encrypted="x"))
     problem(await api.call("POST", f"/tasks/{stored.id}/run", district=THERE), 404, "not-found")
     for part in ("", *(f"/{name}" for name in FILES), "/error-log"):
         problem(await api.get(f"/runs/{theirs.id}{part}", district=THERE), 404, "not-found")
@@ -164,7 +170,12 @@ SKIPPED: dict[str, Any] = {
     ],
     "more_candidates": 3,
 }
-REJECTED: dict[str, Any] = {"line": 7, "column": "LicenseIssueDate", "value": '+cmd|"x"', "reason": "not a date"}
+REJECTED: dict[str, Any] = {
+    "line": 7,
+    "column": "LicenseIssueDate",
+    "value": '+cmd|"x"',
+    "reason": "not a date",
+}
 
 
 async def test_lists_of_the_last_attempt_are_exported_alike(api: Api) -> None:
@@ -202,7 +213,8 @@ async def test_failed_run_tells_why_and_lists_what_was_wrong_with_the_file(api: 
         summary=None,
         failure_code="too_many_rejected_rows",
         failure_message="Too many.",
-        error_log="phase: connect\n",
+        id=(run_id := uuid4()),
+        error_log_encrypted=api.factory.cipher.encrypt("phase: connect\n", error_log_place(run_id)),
     )
     await api.add(stored)
     await api.add(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import date, timedelta
@@ -119,6 +120,33 @@ def test_districts_are_added_once_and_checked(instance: Path) -> None:
     refused(certsync(instance, "districts", "add", "south"), "already")
     wrong = certsync(instance, "districts", "add", "../up", "--timezone", "Mars/Base", "--state", "ZZ")
     refused(wrong, "  id: ", "  timezone: ", "  state: ")
+
+
+def test_a_district_reads_its_files_by_a_layout_of_its_own(instance: Path) -> None:
+    layout = instance / "own.toml"
+    layout.write_text((ROOT / "app" / "layouts" / "vt_alis.toml").read_text().replace('"ACT"', '"OK"'))
+    assert "of its own" in succeeded(certsync(instance, "districts", "layout", "default", str(layout)))
+    header = "EducatorID,LastName,FirstName,LicenseNumber,LicenseStatus"
+    file = instance / "Curr_Lic_Eds_End_Limits_20261120.csv"
+    file.write_text(f"{header}\n1,Roy,Luc,L1,OK\n2,Poe,Ann,L2,ACT\n")
+    shown = succeeded(certsync(instance, "import", str(file)))
+    assert re.search(r"rows other status\W+1\b", shown)
+    layout.write_text("fields = 3")
+    refused(certsync(instance, "districts", "layout", "default", str(layout)), "layout of district default")
+    refused(certsync(instance, "districts", "layout", "nowhere"), "districts add")
+    assert "of its state" in succeeded(certsync(instance, "districts", "layout", "default"))
+
+
+def test_a_token_for_operators_is_for_every_district(instance: Path) -> None:
+    token = succeeded(certsync(instance, "token", "--user", "watch", "--role", "ops")).splitlines()[-1]
+    assert jwt.decode(token, options={"verify_signature": False})["district"] == "*"
+
+
+def test_what_is_written_is_private(tmp_path: Path) -> None:
+    data_dir = tmp_path / "new"
+    succeeded(certsync(data_dir, "migrate"))
+    assert data_dir.stat().st_mode & 0o077 == 0
+    assert [path for path in data_dir.rglob("*") if path.stat().st_mode & 0o077] == []
 
 
 EMPLOYEES = "employee_number,state_staff_id,last_name,first_name,status,job_class\n"

@@ -114,7 +114,7 @@ async def test_no_file_at_all(connected: Factory, remote: Path) -> None:
     assert str(remote) in (run.failure_message or "")
     (seen,) = await select(connected, sa.select(event))
     assert (seen["succeeded"], seen["phase"]) == (True, "list")
-    assert run.error_log is None
+    assert run.error_log_encrypted is None
 
 
 async def test_nothing_is_deleted_when_the_file_is_gone_and_none_is_retained(
@@ -157,9 +157,11 @@ async def test_a_connection_that_fails_never_falls_back(
     events = await select(connected, sa.select(event).where(event.c.run_id == run.id))
     assert [(e["succeeded"], e["phase"], e["failure_code"]) for e in events] == [(False, phase, code)]
     if code == "sftp_directory_not_found":
-        assert run.error_log is None  # the connection is good, the setting is not
+        assert run.error_log_encrypted is None  # the connection is good, the setting is not
         return
-    assert run.error_log
+    assert run.error_log_encrypted
+    assert openssh_server.host not in run.error_log_encrypted
+    error_log = await connected.runs.error_log(DISTRICT, run.id)
     username = change.get("username", openssh_server.username)
     for fact in (
         "time: ",
@@ -169,10 +171,10 @@ async def test_a_connection_that_fails_never_falls_back(
         "port: ",
         f"phase: {phase}",
     ):
-        assert fact in run.error_log
+        assert fact in error_log
     key = openssh_server.private_key.splitlines()
     for secret in (username, *key[1:-1]):
-        assert secret not in run.error_log
+        assert secret not in error_log
         assert secret not in repr(events)
 
 

@@ -167,10 +167,10 @@ async def test_a_cancelled_run_is_put_back_and_taken_up_again(
     assert (back.status, back.phase, back.progress) == ("waiting", None, 0)
     await district.execution.execute(run.id, file)
     ended = await district.runs.get(DISTRICT, run.id)
-    assert (ended.status, ended.attempt) == ("succeeded", 2)
+    assert (ended.status, ended.attempt) == ("succeeded", 1), "an orderly restart is no attempt"
     assert ended.actual_start == back.actual_start
-    kept = await select(district, sa.select(finding.c.attempt).distinct())
-    assert [found["attempt"] for found in kept] == [2], "what the first attempt found is gone"
+    kept = [repr(found) for found in await select(district, sa.select(finding.c.kind, finding.c.data))]
+    assert len(kept) == len(set(kept)) > 0, "what was found before the restart is gone"
 
 
 async def test_a_run_that_takes_too_long_is_ended(

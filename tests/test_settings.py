@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.cli.main import load_settings
+from app.cli.common import load_settings
 from app.database import database_url
 from app.errors import ConfigurationError
 from app.settings import Settings

@@ -150,7 +150,7 @@ async def test_sweep_nudges_only_what_was_left_lying(
     )
     await sweep({"factory": service})
     redis = await service.queue._connect()
-    queued = [job.args for job in await redis.queued_jobs()]
+    queued = [list(job.args) for job in await redis.queued_jobs()]
     assert queued == ([[str(run.id)]] if swept else [])
     if swept:
         async with working(service.settings):

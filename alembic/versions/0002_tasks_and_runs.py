@@ -114,7 +114,7 @@ def upgrade() -> None:
         sa.Column("summary", sa.JSON(), nullable=True),
         sa.Column("failure_code", sa.String(length=64), nullable=True),
         sa.Column("failure_message", sa.Text(), nullable=True),
-        sa.Column("error_log", sa.Text(), nullable=True),
+        sa.Column("error_log_encrypted", sa.Text(), nullable=True),
         sa.Column("report_pdf", sa.String(length=200), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["district_id"], ["district.id"], name=op.f("fk_run_district_id")),

@@ -22,6 +22,9 @@ from app.storage.conflicts import conflict_of
 MEDIA_TYPE = "application/problem+json"
 TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent.parent / "templates"), autoescape=True)
 
+WORDS = {"extra_forbidden": "is unknown here; check its spelling, or leave it out"}
+"""Messages of the validator that say too little, by type."""
+
 log = structlog.get_logger()
 router = APIRouter(include_in_schema=False)
 
@@ -42,6 +45,11 @@ def problems(*classes: type[AppError]) -> dict[int | str, dict[str, Any]]:
         if known["description"] != text:
             known["description"] += f"\n\n{text}"
     return responses
+
+
+def plain(message: str) -> str:
+    """Return a message without what the validator puts before those of our own rules."""
+    return message.removeprefix("Value error, ")
 
 
 def problem_response(error: AppError, instance: str) -> JSONResponse:
@@ -68,7 +76,7 @@ def validation_problem(faults: Sequence[dict[str, Any]]) -> AppError:
     if unreadable is not None:
         return errors.BadRequestError(f"The body is not valid JSON, near character {unreadable['loc'][-1]}.")
     located = [
-        FieldError(tuple(fault["loc"]), fault["msg"].removeprefix("Value error, "), fault["type"])
+        FieldError(tuple(fault["loc"]), WORDS.get(fault["type"]) or plain(fault["msg"]), fault["type"])
         for fault in faults
     ]
     first = located[0]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from app.models import District, Run
 from app.pipeline.inspection import Inspection
@@ -82,7 +82,7 @@ def show_run(out: Console, run: Run, pdf: Path | None) -> None:
     if run.summary is None:
         out.print(f"[bold red]The import failed[/] ({run.failure_code}). {escape(run.failure_message or '')}")
     else:
-        table = Table("", "", title="Import", show_header=False)
+        table = Table("Figure", Column("Number", justify="right"), title="Import", show_header=False)
         for name, figure in run.summary.items():
             if isinstance(figure, int):
                 table.add_row(name.replace("_", " "), f"{figure:,}")

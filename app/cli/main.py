@@ -5,26 +5,24 @@ Heavy parts are imported by the commands that need them, so that `--help` answer
 
 import asyncio
 import json
+import os
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 
-from app.cli import console
-from app.constants import DEFAULT_DISTRICT, Role
+from app.cli import data
+from app.cli.common import District, load_settings, out, with_factory
+from app.constants import DEFAULT_DISTRICT, EVERY_DISTRICT, Role
 from app.errors import AppError, ConfigurationError, RunFailure
-from app.logs import configure_logging
-from app.settings import PREFIX, Settings
+from app.settings import Settings
 
 if TYPE_CHECKING:
     from app.factory import Factory
 
-Result = TypeVar("Result")
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")]
 
 cli = typer.Typer(
     help="Keeps teacher licences in a school district's ERP true.",
@@ -32,51 +30,11 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-districts = typer.Typer(help="The districts that this deployment serves.", no_args_is_help=True)
-employees = typer.Typer(help="The district's employees.", no_args_is_help=True)
-job_classes = typer.Typer(help="The district's job classes.", no_args_is_help=True)
-cli.add_typer(districts, name="districts")
-cli.add_typer(employees, name="employees")
-cli.add_typer(job_classes, name="job-classes")
-
-out = Console()
-
-BULK = 10_000
-"""Employees written in one transaction."""
-
-Host = Annotated[str, typer.Option(help="Address to listen on.")]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")]
-District = Annotated[str, typer.Option(help="Whose data it is about.")]
-ExistingFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
-
-
-def load_settings() -> Settings:
-    """Return the settings of the environment, with logging set up; says which variable is wrong."""
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        faults = (
-            f"{PREFIX}{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
-        )
-        raise ConfigurationError("; ".join(faults)) from error
-    configure_logging(settings)
-    return settings
-
-
-def with_factory(work: "Callable[[Factory], Awaitable[Result]]") -> Result:
-    """Run `work` with the parts of this instance, on a schema that is up to date."""
-    from app.factory import Factory
-    from app.migrations import check_schema
-
-    async def run() -> Result:
-        factory = Factory(load_settings())
-        try:
-            await check_schema(factory.database)
-            return await work(factory)
-        finally:
-            await factory.close()
-
-    return asyncio.run(run())
+cli.add_typer(data.districts, name="districts")
+cli.add_typer(data.employees, name="employees")
+cli.add_typer(data.job_classes, name="job-classes")
+cli.command()(data.inspect)
+cli.command("import")(data.import_file)
 
 
 @cli.command()
@@ -150,9 +108,9 @@ def token(
     lifetime = parse_ttl(ttl)
 
     async def issue(factory: "Factory") -> str:
-        await factory.districts.get(district)
+        scope = EVERY_DISTRICT if role is Role.OPS else (await factory.districts.get(district)).id
         try:
-            return issue_token(factory.signing_key, user, role, district, lifetime)
+            return issue_token(factory.signing_key, user, role, scope, lifetime)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--user") from error
 
@@ -169,95 +127,6 @@ def parse_ttl(text: str) -> timedelta:
     raise typer.BadParameter("give a number and a unit, such as 30m, 24h or 90d", param_hint="--ttl")
 
 
-@districts.command("add")
-def add_district(
-    district: Annotated[str, typer.Argument(help="Its id: lower-case letters, digits and hyphens.")],
-    name: Annotated[str | None, typer.Option(help="Its name, for reports.")] = None,
-    state: Annotated[str, typer.Option(help="Whose licence file it imports.")] = "VT",
-    timezone: Annotated[str | None, typer.Option(help="Such as America/New_York.")] = None,
-) -> None:
-    """Add a district."""
-    added = with_factory(lambda factory: factory.districts.add(district, name, state, timezone))
-    out.print(f"Added {added.id} ({added.name}, {added.state}, {added.timezone}).", highlight=False)
-
-
-@districts.command("list")
-def list_districts() -> None:
-    """List the districts."""
-    out.print(console.districts_table(with_factory(lambda factory: factory.districts.list())))
-
-
-@employees.command("load")
-def load_employees(file: ExistingFile, district: District = DEFAULT_DISTRICT) -> None:
-    """Add or update employees from a CSV file whose header names the fields of the API."""
-    from app.cli.roster_csv import read_employees
-
-    items = read_employees(file)
-
-    async def load(factory: "Factory") -> list[int]:
-        await factory.districts.get(district)
-        totals = [0, 0, 0]
-        for start in range(0, len(items), BULK):
-            batch = [item.model_dump() for item in items[start : start + BULK]]
-            counts = await factory.employees.put_all(district, batch)
-            totals = [a + b for a, b in zip(totals, vars(counts).values(), strict=True)]
-        return totals
-
-    created, updated, unchanged = with_factory(load)
-    out.print(f"{created:,} created, {updated:,} updated, {unchanged:,} unchanged.", highlight=False)
-
-
-@job_classes.command("load")
-def load_job_classes(file: ExistingFile, district: District = DEFAULT_DISTRICT) -> None:
-    """Add or update job classes from a CSV file: code, title, certification_required (true or false)."""
-    from app.cli.roster_csv import read_job_classes
-
-    items = read_job_classes(file)
-
-    async def load(factory: "Factory") -> int:
-        await factory.districts.get(district)
-        for item in items:
-            await factory.job_classes.put(district, item.code, item.title, item.certification_required, None)
-        return len(items)
-
-    out.print(f"{with_factory(load)} job classes loaded.")
-
-
-@cli.command()
-def inspect(
-    file: ExistingFile,
-    layout: Annotated[str, typer.Option(help="A layout's name, or the path of a TOML file.")] = "vt_alis",
-) -> None:
-    """Show how a licence file is read: layout, delimiter, encoding, columns, first rows, rejected rows."""
-    from app.pipeline.inspection import inspect_file
-    from app.pipeline.layout import load_layout, parse_layout
-
-    path = Path(layout)
-    chosen = (
-        parse_layout(path.read_text(encoding="utf-8"), path.stem) if path.is_file() else load_layout(layout)
-    )
-    console.show_inspection(out, file, inspect_file(file, chosen))
-
-
-@cli.command("import")
-def import_file(
-    file: ExistingFile,
-    district: District = DEFAULT_DISTRICT,
-    user: Annotated[str, typer.Option(help="Who runs it, for the report.")] = "cli",
-    accept_shrink: Annotated[
-        bool, typer.Option(help="Import although most employees would lose theirs.")
-    ] = False,
-) -> None:
-    """Import a licence file from this machine's disk, without SFTP, and show the summary."""
-    from app.cli.local_import import import_local_file
-
-    run, pdf = with_factory(
-        lambda factory: import_local_file(factory, out, file, district, user, accept_shrink=accept_shrink)
-    )
-    console.show_run(out, run, pdf)
-    raise typer.Exit(0 if run.summary is not None else 1)
-
-
 @cli.command()
 def openapi() -> None:
     """Print the OpenAPI document."""
@@ -271,6 +140,7 @@ def main() -> None:
     """Run the command line; an expected failure is one line on standard error and exit code 1."""
     from app.pipeline.layout import LayoutError
 
+    os.umask(0o077)  # whatever is written here holds personal data
     try:
         cli()
     except (ConfigurationError, LayoutError) as error:

@@ -94,5 +94,6 @@ def _raise(path: Path, faults: list[FieldError]) -> None:
     if faults:
         more = f" The first {SHOWN} are shown." if len(faults) > SHOWN else ""
         raise ValidationFailedError(
-            f"{path}: {len(faults)} faults; nothing was loaded.{more}", errors=faults[:SHOWN]
+            f"{path}: {len(faults)} fault{'s' * (len(faults) > 1)}; nothing was loaded.{more}",
+            errors=faults[:SHOWN],
         )

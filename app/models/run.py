@@ -67,7 +67,7 @@ class Run(SQLModel, table=True):
     summary: dict[str, Any] | None = Field(default=None, sa_type=sa.JSON)
     failure_code: str | None = Field(default=None, max_length=64)
     failure_message: str | None = Field(default=None, sa_type=sa.Text)
-    error_log: str | None = Field(default=None, sa_type=sa.Text, description="Of a failed connection (I10).")
+    error_log_encrypted: str | None = Field(default=None, sa_type=sa.Text)  # it names host and port
     report_pdf: str | None = Field(default=None, max_length=200, description="Name of the stored PDF.")
     created_at: datetime = Field(default_factory=utc_now)
 

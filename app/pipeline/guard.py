@@ -27,5 +27,5 @@ def check_shrink(holders: int, lost: int, percent: float, *, accepted: bool) -> 
     raise TooMuchShrink(
         f"{lost:,} of the {holders:,} employees who hold a certification would hold none after this import, "
         f"more than {percent:g} %. Nothing was changed. Check that the file is complete; if it is right, run "
-        "the import again with accept_shrink."
+        "the import again and accept it (accept_shrink, or --accept-shrink)."
     )

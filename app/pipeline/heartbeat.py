@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -49,6 +50,10 @@ class Progress:
         self.phase = phase
         self.percent = SCALE[phase][0]
 
+    def columns(self) -> dict[str, Any]:
+        """Return what a run's row shows of it."""
+        return {"phase": self.phase, "progress": self.percent}
+
     def at(self, done: int, total: int) -> None:
         """Tell that `done` of `total` of the phase's work is done."""
         low, high = SCALE[self.phase]
@@ -72,8 +77,7 @@ async def heartbeat(database: Database, run_id: UUID, owner: UUID, progress: Pro
                         run_id,
                         owner,
                         heartbeat_at=utc_now(),
-                        phase=progress.phase,
-                        progress=progress.percent,
+                        **progress.columns(),
                     )
                 if not mine and not progress.ending:
                     lost = True

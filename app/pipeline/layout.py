@@ -194,4 +194,7 @@ def layout_for_state(state: str) -> Layout:
     for layout in map(load_layout, layout_names()):
         if layout.state == state.strip().upper():
             return layout
-    raise LayoutError(f"no layout reads the licence file of {state!r}; give the district one of its own")
+    raise LayoutError(
+        f"no layout reads the licence file of {state!r}; give the district one of its own "
+        "(certsync districts layout)"
+    )

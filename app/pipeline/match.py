@@ -52,6 +52,13 @@ def _insert(table: sa.Table, query: sa.Select[tuple[object, ...]]) -> sa.Insert:
 
 
 def _people() -> sa.Select[tuple[object, ...]]:
+    # A row with a blank name has no name key; two of them are one person only if they say the same.
+    half_a_name = sa.case(
+        (
+            staged_row.c.name_key.is_(None),
+            staged_row.c.last_name + sa.literal("\x1f") + staged_row.c.first_name,
+        )
+    )
     person = (
         sa.select(
             staged_row.c.educator_key,
@@ -61,10 +68,13 @@ def _people() -> sa.Select[tuple[object, ...]]:
             sa.func.min(staged_row.c.first_name).label("first_name"),
             sa.func.count().label("rows"),
         )
-        .group_by(staged_row.c.educator_key, staged_row.c.name_key)
+        .group_by(staged_row.c.educator_key, staged_row.c.name_key, half_a_name)
         .subquery()
     )
-    by_id = {"partition_by": person.c.educator_key, "order_by": person.c.name_key.nulls_last()}
+    by_id = {
+        "partition_by": person.c.educator_key,
+        "order_by": (person.c.name_key.nulls_last(), person.c.last_name, person.c.first_name),
+    }
     by_name = {"partition_by": person.c.name_key, "order_by": person.c.educator_key}
     return sa.select(
         *person.c,

@@ -37,8 +37,9 @@ async def skipped(connection: AsyncConnection, district_id: str) -> AsyncIterato
     async for group in grouped_rows(connection, query, "employee_number"):
         first = group[0]
         total = sum({row["basis"]: row["total"] for row in group}.values())
-        candidates = [_candidate(row) for row in group[:CANDIDATES]]
-        named = {field for candidate in candidates for field in candidate["disagrees"]}
+        found = [_candidate(row) for row in group]
+        named = {field for candidate in found for field in candidate["disagrees"]}
+        candidates = found[:CANDIDATES]
         yield {
             "employee_number": first["employee_number"],
             "state_staff_id": first["state_staff_id"],

@@ -129,7 +129,8 @@ async def overwritten(connection: AsyncConnection) -> AsyncIterator[Row]:
             query = query.join(certification, certification.c.id == endorsement.c.certification_id)
         parts.append(query)
     async for row in rows(
-        connection, sa.union_all(*parts).order_by("employee_number", "license_number", "code")
+        connection,
+        sa.union_all(*parts).order_by("employee_number", "license_number", sa.column("code").nulls_first()),
     ):
         yield {**row, "updated_at": _text(row["updated_at"])}
 

@@ -58,9 +58,16 @@ class ImportRun:
     local_path: Path | None = None
     warnings: list[str] = field(default_factory=list)
     file: FetchedFile | None = None
+    writer: FindingWriter = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Prepare to write what this attempt finds."""
+        run = self.run
+        self.writer = FindingWriter(self.fetcher.database, run.district_id, run.id, run.attempt)
 
     async def execute(self) -> None:
         """Do the whole import up to its commit; raises RunFailure for what ends the run as failed."""
+        await self.writer.forget()
         self.file = await self._fetch()
         await self._note_file(self.file)
         engine = self.fetcher.database.engine
@@ -71,6 +78,7 @@ class ImportRun:
                         await self._import(connection, self.file)
                     except DataMovedError:
                         log.info("matched_again", run_id=str(self.run.id))
+                        await self.writer.forget()
                     else:
                         return
             finally:
@@ -120,14 +128,14 @@ class ImportRun:
         """Parse, match, check and replace; raises DataMovedError when it has to be done again."""
         run, district_id = self.run, self.district.id
         settings = self.fetcher.settings
-        writer = FindingWriter(self.fetcher.database, district_id, run.id, run.attempt)
         self.progress.enter(RunPhase.PARSE)
         await statistics.know_tables(connection)
+        await connection.commit()
         versions = await data_versions(connection, district_id)
         known = await known_people(connection, district_id)
         with LicenceFile(file.path, self.layout) as licence_file:
             counts = await stage(
-                connection, licence_file, known, writer, lambda done: self.progress.at(done, file.size)
+                connection, licence_file, known, self.writer, lambda done: self.progress.at(done, file.size)
             )
         check_rejected(counts, settings.max_rejected_percent)
 
@@ -135,8 +143,8 @@ class ImportRun:
         await match(connection, district_id, sorted(self.layout.statuses))
         differences = await find_differences(connection, district_id)
         for warning in self.warnings:
-            await writer.add(FindingKind.WARNING, {"text": warning})
-        totals = await write_lists(connection, writer, district_id, self._today())
+            await self.writer.add(FindingKind.WARNING, {"text": warning})
+        totals = await write_lists(connection, self.writer, district_id, self._today())
         holders, lost = await shrinkage(connection, district_id)
         check_shrink(holders, lost, settings.max_shrink_percent, accepted=run.accept_shrink)
         summary = await summarise(connection, district_id, counts, differences, totals)
@@ -146,6 +154,7 @@ class ImportRun:
         await self._replace(connection, file, versions, summary)
         if any(difference.changes_much() for difference in differences):
             await statistics.learn_records(connection)
+            await connection.commit()
 
     async def _replace(
         self,

@@ -26,7 +26,6 @@ async def stage(
 
     `progress` is told the bytes read. Raises RunFailure for a file that cannot be read.
     """
-    await writer.forget()
     await staging.create(connection, staging.staged_row)
     await staging.load(connection, _batches(file, known, writer, progress))
     await writer.flush()

@@ -6,7 +6,7 @@ from app.constants import DEFAULT_DISTRICT
 from app.database import Database
 from app.errors import ConflictError, FieldError, NotFoundError, ValidationFailedError
 from app.models import District
-from app.pipeline.layout import LayoutError, layout_for_state
+from app.pipeline.layout import LayoutError, layout_for_state, parse_layout
 from app.settings import Settings, check_timezone
 from app.storage import districts
 
@@ -54,6 +54,17 @@ class DistrictService:
                 raise ConflictError(f"There is a district {district_id!r} already.")
             session.add(district)
         return district
+
+    async def set_layout(self, district_id: str, toml: str | None) -> None:
+        """Give a district a layout of its own, or with None that of its state.
+
+        Raises LayoutError for a layout that cannot be used, NotFoundError for an unknown district.
+        """
+        if toml is not None:
+            parse_layout(toml, f"of district {district_id}")
+        await self.get(district_id)
+        async with self._database.write() as session:
+            await districts.set_layout(session, district_id, toml)
 
     async def ensure_default(self) -> None:
         """Give a new instance its first district (I15); does nothing when there is any."""

@@ -51,6 +51,7 @@ class HealthService:
         components = list(
             await asyncio.gather(
                 _component("database", self._check_database, needed=True),
+                _component("redis", self._check_redis, needed=False),
                 _component("worker", self._check_worker, needed=False),
             )
         )
@@ -62,6 +63,10 @@ class HealthService:
     async def _check_database(self) -> str:
         async with self._database.engine.connect() as connection:
             return "" if await schema_is_current(connection) else "its schema is old; run `certsync migrate`"
+
+    async def _check_redis(self) -> str:
+        await self._queue.ping()
+        return ""
 
     async def _check_worker(self) -> str:
         return "" if await self._queue.live_workers() else "none is running; start `certsync worker`"

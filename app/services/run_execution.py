@@ -47,6 +47,7 @@ class RunExecution:
         self._database = database
         self._settings = settings
         self._downloads = downloads
+        self._cipher = cipher
         self._fetcher = Fetcher(database, settings, cipher, downloads)
 
     async def execute(self, run_id: UUID, local_path: Path | None = None) -> None:
@@ -124,8 +125,9 @@ class RunExecution:
                 RunStatus.FAILED,
                 now,
                 failure_code=failure.code,
-                failure_message=failure.message,
-                error_log=error_log(run, failure) if failure.connection else None,
+                failure_message=reassuring(failure.message),
+                **(importing.progress.columns() if importing else {}),
+                error_log_encrypted=self._error_log(run, failure) if failure.connection else None,
             )
             if ended and aside:
                 superseded = await keep_file(connection, aside, FileState.QUARANTINED, run, now)
@@ -137,6 +139,9 @@ class RunExecution:
         if superseded:
             self._downloads.remove(run.district_id, superseded)
         log.warning("run_failed", code=failure.code)
+
+    def _error_log(self, run: Run, failure: RunFailure) -> str:
+        return self._cipher.encrypt(error_log(run, failure), runs.error_log_place(run.id))
 
     async def _report(self, run_id: UUID) -> None:
         """Make what follows the end of a run: its PDF, and order in the download folder."""
@@ -200,6 +205,11 @@ def layout_of(district: District) -> Layout:
 def report_path(settings: Settings, run_id: UUID) -> Path:
     """Return where a run's PDF lies."""
     return settings.data_dir / "reports" / f"{run_id}.pdf"
+
+
+def reassuring(message: str) -> str:
+    """Return the message with what is true of every failed run, unless it says so itself."""
+    return message if "Nothing was changed" in message else f"{message} Nothing was changed."
 
 
 def as_failure(error: Exception, settings: Settings) -> RunFailure:

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.constants import FINAL_STATUSES, FindingKind, RunKind, RunTrigger
+from app.crypto import Cipher
 from app.database import Database
 from app.errors import NotFoundError, ReportNotReadyError, RunInProgressError
 from app.job_queue import JobQueue
@@ -34,9 +35,10 @@ class RunOptions:
 class RunService:
     """Use cases of runs, each in its own transaction."""
 
-    def __init__(self, database: Database, queue: JobQueue, settings: Settings) -> None:
+    def __init__(self, database: Database, queue: JobQueue, cipher: Cipher, settings: Settings) -> None:
         self._database = database
         self._queue = queue
+        self._cipher = cipher
         self._settings = settings
 
     async def start(self, district_id: str, task_id: UUID, user: str, options: RunOptions) -> Run:
@@ -68,10 +70,10 @@ class RunService:
         *,
         task_id: UUID | None = None,
     ) -> Run:
-        now = utc_now()
         # Whoever starts a run of the district holds its row meanwhile, so two clicks make one run.
         if not await districts.lock(session, district_id):
             raise NotFoundError(f"There is no district {district_id!r}.")
+        now = utc_now()  # after the wait, or a run that was started meanwhile would not be due yet
         unfinished = await runs.unfinished(await session.connection(), district_id, now)
         if unfinished is not None:
             raise RunInProgressError(
@@ -141,9 +143,9 @@ class RunService:
     async def error_log(self, district_id: str, run_id: UUID) -> str:
         """Return the error log of a run whose connection failed (I10); raises NotFoundError without one."""
         run = await self.get(district_id, run_id)
-        if run.error_log is None:
+        if run.error_log_encrypted is None:
             raise NotFoundError("This run has no error log: its connection did not fail.")
-        return run.error_log
+        return self._cipher.decrypt(run.error_log_encrypted, runs.error_log_place(run.id))
 
 
 def not_ready(detail: str) -> ReportNotReadyError:

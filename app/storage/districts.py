@@ -1,6 +1,6 @@
 """Queries on districts."""
 
-from sqlmodel import col, select
+from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.models import District
@@ -15,6 +15,11 @@ async def lock(session: AsyncSession, district_id: str) -> bool:
     """Keep others who lock the district out until the transaction ends; False when there is none."""
     query = select(District.id).where(District.id == district_id).with_for_update(key_share=True)
     return (await session.exec(query)).one_or_none() is not None
+
+
+async def set_layout(session: AsyncSession, district_id: str, toml: str | None) -> None:
+    """Store the layout that the district's files are read by."""
+    await session.exec(update(District).where(col(District.id) == district_id).values(layout=toml))
 
 
 async def all_districts(session: AsyncSession) -> list[District]:

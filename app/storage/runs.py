@@ -65,8 +65,12 @@ async def update_owned(connection: AsyncConnection, run_id: UUID, owner: UUID, *
 
 
 async def put_back(connection: AsyncConnection, run_id: UUID, owner: UUID) -> bool:
-    """Let somebody else execute a run that `owner` had begun; False when it no longer does."""
-    return await update_owned(connection, run_id, owner, status=RunStatus.WAITING, phase=None, progress=0)
+    """Let somebody else execute a run that `owner` had begun; False when it no longer does.
+
+    An orderly restart of a worker is no attempt: those count what took workers down.
+    """
+    waiting = {"status": RunStatus.WAITING, "phase": None, "progress": 0, "attempt": run.c.attempt - 1}
+    return await update_owned(connection, run_id, owner, **waiting)
 
 
 async def finish(
@@ -74,6 +78,11 @@ async def finish(
 ) -> bool:
     """End a run that `owner` executes; False when it no longer does."""
     return await update_owned(connection, run_id, owner, status=status, ended_at=now, **values)
+
+
+def error_log_place(run_id: UUID) -> str:
+    """Return where the ciphertext of a run's error log belongs, as its associated data."""
+    return f"run/error_log/{run_id}"
 
 
 async def find(session: AsyncSession, district_id: str, run_id: UUID) -> Run | None:

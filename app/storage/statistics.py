@@ -31,4 +31,3 @@ async def learn_records(connection: AsyncConnection) -> None:
 async def _analyze(connection: AsyncConnection, *tables: str) -> None:
     for table in tables:
         await connection.execute(sa.text(f"ANALYZE {table}"))
-    await connection.commit()

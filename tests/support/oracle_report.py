@@ -48,14 +48,17 @@ class Report:
 
     def _people_of_file(self, position: slice, compared: tuple[str, ...]) -> list[list[Line]]:
         """The file's people who share an id, or a name, with somebody: the rows of each, in order."""
-        people: dict[tuple[str, str, str], list[Line]] = {}
+        people: dict[tuple[bool, bytes, bytes, str], list[Line]] = {}
         for line in self.oracle.lines:
             if tuple(line.person[position]) == compared:
-                key = (line.person[0], "", "") if "" in line.person[1:] else line.person
-                people.setdefault(key, []).append(line)
-        # By what tells them apart, in the order of bytes; those without a whole name last.
-        order = sorted(people, key=lambda key: ("" in key[1:], "\x1f".join(key[1:]).encode(), key[0]))
-        return [people[key] for key in order]
+                number, *names = line.person
+                # Half a name is no name: such rows are one person if they say the same, letter by letter.
+                if half := "" in names:
+                    names = [tidy(line.cells["LastName"]), tidy(line.cells["FirstName"])]
+                last, first = (name.encode() for name in names)
+                # By what tells them apart, in the order of bytes; those without a whole name last.
+                people.setdefault((half, last, first, number), []).append(line)
+        return [people[key] for key in sorted(people)]
 
     def _skipped(self, person: Item) -> Item | None:
         if self._matched(person):
@@ -74,7 +77,8 @@ class Report:
             found.append({**shown, "disagrees": wrong})
         found += [{**candidate(lines), "disagrees": ["educator_id"]} for lines in by_name]
         listed = found[:LISTED_CANDIDATES]
-        named = {name for item in listed for name in item["disagrees"]}
+        considered = found[: len(by_id)][:LISTED_CANDIDATES] + found[len(by_id) :][:LISTED_CANDIDATES]
+        named = {name for item in considered for name in item["disagrees"]}
         return {
             **who(person),
             "state_staff_id": person["state_staff_id"],

@@ -113,5 +113,5 @@ def _links(run: Run) -> RunLinks:
         report_json=link("report.json", there=ended),
         skipped_csv=link("skipped.csv", there=ended),
         rejected_csv=link("rejected.csv", there=ended),
-        error_log=link("error-log", there=run.error_log is not None),
+        error_log=link("error-log", there=run.error_log_encrypted is not None),
     )

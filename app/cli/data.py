@@ -1,0 +1,118 @@
+"""Commands on a district's data: districts, rosters, and licence files of this machine's disk."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli import console
+from app.cli.common import District, ExistingFile, out, with_factory
+from app.constants import DEFAULT_DISTRICT
+
+if TYPE_CHECKING:
+    from app.factory import Factory
+
+BULK = 10_000
+"""Employees written in one transaction."""
+
+districts = typer.Typer(help="The districts that this deployment serves.", no_args_is_help=True)
+employees = typer.Typer(help="The district's employees.", no_args_is_help=True)
+job_classes = typer.Typer(help="The district's job classes.", no_args_is_help=True)
+
+
+@districts.command("add")
+def add_district(
+    district: Annotated[str, typer.Argument(help="Its id: lower-case letters, digits and hyphens.")],
+    name: Annotated[str | None, typer.Option(help="Its name, for reports.")] = None,
+    state: Annotated[str, typer.Option(help="Whose licence file it imports.")] = "VT",
+    timezone: Annotated[str | None, typer.Option(help="Such as America/New_York.")] = None,
+) -> None:
+    """Add a district."""
+    added = with_factory(lambda factory: factory.districts.add(district, name, state, timezone))
+    out.print(f"Added {added.id} ({added.name}, {added.state}, {added.timezone}).", highlight=False)
+
+
+@districts.command("layout")
+def set_layout(
+    district: Annotated[str, typer.Argument(help="The district's id.")],
+    file: Annotated[Path | None, typer.Argument(help="A layout as TOML; without it, the state's.")] = None,
+) -> None:
+    """Read the district's licence files by a layout of its own, or again by the one of its state."""
+    toml = file.read_text(encoding="utf-8") if file else None
+    with_factory(lambda factory: factory.districts.set_layout(district, toml))
+    out.print(f"{district} now has {'a layout of its own' if toml else 'the layout of its state'}.")
+
+
+@districts.command("list")
+def list_districts() -> None:
+    """List the districts."""
+    out.print(console.districts_table(with_factory(lambda factory: factory.districts.list())))
+
+
+@employees.command("load")
+def load_employees(file: ExistingFile, district: District = DEFAULT_DISTRICT) -> None:
+    """Add or update employees from a CSV file whose header names the fields of the API."""
+    from app.cli.roster_csv import read_employees
+
+    items = read_employees(file)
+
+    async def load(factory: "Factory") -> list[int]:
+        await factory.districts.get(district)
+        totals = [0, 0, 0]
+        for start in range(0, len(items), BULK):
+            batch = [item.model_dump() for item in items[start : start + BULK]]
+            counts = await factory.employees.put_all(district, batch)
+            totals = [a + b for a, b in zip(totals, vars(counts).values(), strict=True)]
+        return totals
+
+    created, updated, unchanged = with_factory(load)
+    out.print(f"{created:,} created, {updated:,} updated, {unchanged:,} unchanged.", highlight=False)
+
+
+@job_classes.command("load")
+def load_job_classes(file: ExistingFile, district: District = DEFAULT_DISTRICT) -> None:
+    """Add or update job classes from a CSV file: code, title, certification_required (true or false)."""
+    from app.cli.roster_csv import read_job_classes
+
+    items = read_job_classes(file)
+
+    async def load(factory: "Factory") -> int:
+        await factory.districts.get(district)
+        for item in items:
+            await factory.job_classes.put(district, item.code, item.title, item.certification_required, None)
+        return len(items)
+
+    out.print(f"{with_factory(load)} job classes loaded.")
+
+
+def inspect(
+    file: ExistingFile,
+    layout: Annotated[str, typer.Option(help="A layout's name, or the path of a TOML file.")] = "vt_alis",
+) -> None:
+    """Show how a licence file is read: layout, delimiter, encoding, columns, first rows, rejected rows."""
+    from app.pipeline.inspection import inspect_file
+    from app.pipeline.layout import load_layout, parse_layout
+
+    path = Path(layout)
+    chosen = (
+        parse_layout(path.read_text(encoding="utf-8"), path.stem) if path.is_file() else load_layout(layout)
+    )
+    console.show_inspection(out, file, inspect_file(file, chosen))
+
+
+def import_file(
+    file: ExistingFile,
+    district: District = DEFAULT_DISTRICT,
+    user: Annotated[str, typer.Option(help="Who runs it, for the report.")] = "cli",
+    accept_shrink: Annotated[
+        bool, typer.Option(help="Import although most employees would lose theirs.")
+    ] = False,
+) -> None:
+    """Import a licence file from this machine's disk, without SFTP, and show the summary."""
+    from app.cli.local_import import import_local_file
+
+    run, pdf = with_factory(
+        lambda factory: import_local_file(factory, out, file, district, user, accept_shrink=accept_shrink)
+    )
+    console.show_run(out, run, pdf)
+    raise typer.Exit(0 if run.summary is not None else 1)
