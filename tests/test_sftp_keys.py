@@ -31,6 +31,7 @@ def test_usable_keys(text: str, passphrase: str | None) -> None:
         (ENCRYPTED, "wrong", "does not open"),
         (asyncssh.generate_private_key("ssh-dss").export_private_key().decode(), None, "type ssh-dss"),
     ],
+    ids=range(11),  # the keys are made anew by every process that collects them
 )
 def test_unusable_keys_say_why(text: str, passphrase: str | None, reason: str) -> None:
     with pytest.raises(ValueError, match=reason) as caught:
