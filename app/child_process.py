@@ -76,6 +76,7 @@ async def start_child(
     command: Sequence[str | os.PathLike[str]],
     *,
     env: Mapping[str, str] | None = None,
+    inherited: Mapping[str, str] = os.environ,
     output: IO[bytes] | None = None,
 ) -> ChildProcess:
     """Start a child in our session but in a process group of its own, which ends when we do.
@@ -84,7 +85,8 @@ async def start_child(
 
     Args:
         command: program and arguments.
-        env: variables set on top of our own environment.
+        env: variables set on top of `inherited`.
+        inherited: the environment it starts from, our own when left out.
         output: open file for stdout and stderr; our own when left out.
 
     Raises:
@@ -95,7 +97,7 @@ async def start_child(
         stdin=asyncio.subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        env={**os.environ, **(env or {})},
+        env={**inherited, **(env or {})},
         process_group=0,
         preexec_fn=partial(die_with_parent, os.getpid()),
     )

@@ -101,8 +101,8 @@ class ConnectionPhase(StrEnum):
     DOWNLOAD = "download"
 
 
-IMPORTED_STATUSES = frozenset({"ACT", "UDR"})
-"""Licence statuses that are imported (I4); a layout may name others for its state."""
+IMPORTED_STATUSES = ("ACT", "UDR")
+"""Licence statuses that are imported, the preferred first (I4); a layout may name others for its state."""
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """Days of a recurrence, in ISO order."""

@@ -25,6 +25,8 @@ SQLITE_PRAGMAS = {
     "cache_size": "-65536",  # KiB
     "temp_store": "FILE",  # staging tables must not grow in memory
 }
+IDLE_LIMIT = "20s"
+"""How long a replace may be silent before PostgreSQL rolls it back."""
 GUARD_WAIT = "10s"
 """How long PostgreSQL lets a writer wait for a district's guard before it answers 503."""
 
@@ -142,6 +144,12 @@ async def take_guard(connection: AsyncConnection, district_id: str, *, shared: b
         sa.text(f"SELECT {function}(hashtextextended('certsync/' || :district, 0))"),
         {"district": district_id},
     )
+
+
+async def limit_idleness(connection: AsyncConnection) -> None:
+    """Let PostgreSQL end this transaction when its worker is stopped in it, and free the guard."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(sa.text(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_LIMIT}'"))
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:

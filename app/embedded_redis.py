@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 from app.child_process import ChildProcess, start_child
 from app.constants import WORKER_KEYS
 from app.errors import ConfigurationError
+from app.settings import PREFIX
 
 LONGEST_SOCKET_PATH = 100
 """Bytes; the kernels' limits are 107 (Linux) and 103 (macOS)."""
@@ -152,7 +153,8 @@ class EmbeddedRedis:
         with self.log_file.open("ab") as output:
             self._log_start = output.tell()
             # Some versions refuse to start with a locale that the system lacks.
-            child = await start_child(self._command(), env={"LC_ALL": "C"}, output=output)
+            ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+            child = await start_child(self._command(), env={"LC_ALL": "C"}, inherited=ours, output=output)
         try:
             await self._until_it_answers(child)
         except BaseException:

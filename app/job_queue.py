@@ -75,14 +75,14 @@ class JobQueue:
                 )
         return self._pool
 
-    async def enqueue_run(self, run_id: UUID, attempt: str) -> bool:
-        """Ask for the execution of a run, once for each `attempt`; False when Redis does not answer.
+    async def enqueue_run(self, run_id: UUID, nudge: str) -> bool:
+        """Ask for the execution of a run, once for each `nudge`; False when Redis does not answer.
 
         A lost nudge is harmless: the sweep finds the waiting run and asks again.
         """
         try:
             redis = await self._connect()
-            await redis.enqueue_job(RUN_JOB, str(run_id), _job_id=f"run:{run_id}:{attempt}")
+            await redis.enqueue_job(RUN_JOB, str(run_id), _job_id=f"run:{run_id}:{nudge}")
         except (RedisError, OSError) as error:
             log.warning("enqueue_failed", run_id=str(run_id), error=type(error).__name__)
             return False

@@ -9,13 +9,15 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from app.constants import RunKind, RunTrigger
+from app.constants import FindingKind, RunKind, RunTrigger
 from app.errors import ReportNotReadyError, RunInProgressError
 from app.factory import Factory
 from app.models import Run
 from app.models.base import utc_now
 from app.pipeline import heartbeat
 from app.pipeline import run as pipeline
+from app.pipeline.fetch import FetchedFile, Fetcher
+from app.pipeline.layout import layout_for_state
 from app.pipeline.pdf import render_pdf
 from app.services import run_execution
 from app.services.run_execution import MAX_ATTEMPTS
@@ -55,7 +57,8 @@ def file(tmp_path: Path) -> Path:
 
 async def claim(factory: Factory, run_id: UUID) -> Run | None:
     async with factory.database.write() as session:
-        return await runs.claim(await session.connection(), run_id, uuid4(), utc_now())
+        connection = await session.connection()
+        return await runs.claim(connection, run_id, uuid4(), utc_now(), from_disk=True)
 
 
 async def change(factory: Factory, run_id: UUID, **values: Any) -> None:
@@ -107,6 +110,7 @@ async def test_a_second_run_of_the_district_waits(district: Factory, file: Path)
         trigger=RunTrigger.SCHEDULE,
         scheduled_start=now,
         run_by=USER,
+        from_disk=True,
     )
     async with district.database.write() as session:
         session.add(second)
@@ -152,25 +156,72 @@ async def test_another_district_does_not_wait(district: Factory, file: Path) -> 
     await succeed(district, file, "other")
 
 
-async def test_a_cancelled_run_is_put_back_and_taken_up_again(
-    district: Factory, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = await start(district)
+async def cancel_before_replace(
+    factory: Factory, run_id: UUID, path: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Cancel the execution of a run when it has matched, and return what became of it."""
     with monkeypatch.context() as patch:
         reached = hang_before_replace(patch)
-        execution = asyncio.create_task(district.execution.execute(run.id, file))
+        execution = asyncio.create_task(factory.execution.execute(run_id, path))
         await asyncio.wait_for(reached.wait(), 20)
         execution.cancel()
         with pytest.raises(asyncio.CancelledError):
             await execution
-    back = await district.runs.get(DISTRICT, run.id)
+    return await factory.runs.get(DISTRICT, run_id)
+
+
+async def test_a_cancelled_run_is_put_back_and_taken_up_again(
+    district: Factory, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def from_state(fetcher: Fetcher, *_: object) -> FetchedFile:
+        return await fetcher.from_disk(DISTRICT, file, layout_for_state("VT"))
+
+    monkeypatch.setattr(Fetcher, "from_state", from_state)
+    run = await start(district)
+    await change(district, run.id, from_disk=False)
+    back = await cancel_before_replace(district, run.id, None, monkeypatch)
     assert (back.status, back.phase, back.progress) == ("waiting", None, 0)
-    await district.execution.execute(run.id, file)
+    await district.execution.execute(run.id)
     ended = await district.runs.get(DISTRICT, run.id)
     assert (ended.status, ended.attempt) == ("succeeded", 1), "an orderly restart is no attempt"
     assert ended.actual_start == back.actual_start
     kept = [repr(found) for found in await select(district, sa.select(finding.c.kind, finding.c.data))]
     assert len(kept) == len(set(kept)) > 0, "what was found before the restart is gone"
+
+
+async def test_a_cancelled_run_of_a_local_file_ends_and_no_worker_takes_it_up(
+    district: Factory, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await start(district, accept_shrink=True)
+    ended = await cancel_before_replace(district, run.id, file, monkeypatch)
+    assert (ended.status, ended.ended_at is None) == ("cancelled", False)
+    waiting = await start(district)
+    await district.execution.execute(waiting.id)  # as a worker would: without the file
+    assert (await district.runs.get(DISTRICT, waiting.id)).status == "waiting"
+
+
+@pytest.mark.parametrize("status", ["waiting", "in_progress"])
+async def test_a_run_whose_file_went_with_its_process_is_ended(
+    district: Factory, file: Path, status: str
+) -> None:
+    run = await start(district)
+    then = utc_now() - 2 * runs.STALE
+    await change(district, run.id, status=status, scheduled_start=then, heartbeat_at=then, owner=uuid4())
+    await succeed(district, file)  # which the one that was left would refuse
+    lost = await district.runs.get(DISTRICT, run.id)
+    assert (lost.status, lost.failure_code) == ("failed", "worker_lost")
+
+
+async def test_an_old_owner_does_not_erase_what_its_successor_found(district: Factory, file: Path) -> None:
+    run = await start(district)
+    first = await claim(district, run.id)
+    assert first
+    await change(district, run.id, attempt=2, owner=uuid4())
+    data = {"line": 7, "column": "", "value": "", "reason": "a test"}
+    of = {"district_id": DISTRICT, "run_id": run.id, "attempt": 2}
+    await write(district, sa.insert(finding).values(kind=FindingKind.REJECTED, data=data, **of))
+    await district.execution._import(first, file)
+    assert [found["data"] for found in await select(district, sa.select(finding.c.data))] == [data]
 
 
 async def test_a_run_that_takes_too_long_is_ended(

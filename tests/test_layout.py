@@ -109,7 +109,7 @@ def test_an_unknown_layout_or_state_is_named() -> None:
 
 def test_a_districts_own_layout() -> None:
     layout = parse_layout('statuses = ["act ", "Pen"]\n' + MINIMAL, "own")
-    assert layout.statuses == {"ACT", "PEN"}
+    assert layout.statuses == ("ACT", "PEN")
     assert instant("x_20251122.csv", layout) == "2025-11-22T00:00:00"
     assert layout.datestamp(STEM + "20251122") is None
 

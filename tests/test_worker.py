@@ -157,6 +157,23 @@ async def test_sweep_nudges_only_what_was_left_lying(
             assert (await ended(service, run)).attempt == 2
 
 
+async def test_sweep_gets_past_the_mark_of_a_worker_that_died_with_the_message(service: Factory) -> None:
+    run = await add_run(service, scheduled_start=utc_now() - PATIENCE * 2)
+    await service.queue.enqueue_run(run.id, "start")
+    redis = await service.queue._connect()
+    await redis.set(f"arq:in-progress:run:{run.id}:start", b"1", ex=3600)
+    async with working(service.settings):  # it sweeps when it starts
+        assert (await ended(service, run)).attempt == 1
+
+
+async def test_sweep_ends_a_run_whose_file_went_with_its_process(service: Factory) -> None:
+    run = await add_run(service, scheduled_start=utc_now() - STALE * 2, from_disk=True)
+    await sweep({"factory": service})
+    assert (await ended(service, run)).failure_code == "worker_lost"
+    redis = await service.queue._connect()
+    assert await redis.queued_jobs() == []
+
+
 async def test_run_waits_when_redis_is_away(settings: Settings, tmp_path: Path) -> None:
     factory = Factory(settings.model_copy(update={"redis_url": SecretStr(f"unix://{tmp_path}/no.sock")}))
     try:

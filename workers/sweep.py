@@ -11,8 +11,12 @@ from app.storage import runs
 
 PATIENCE = timedelta(seconds=15)
 """How long a due run may wait before its message counts as lost."""
-REPORT_SPAN = timedelta(minutes=10)
-"""How long after the end of a run its report is tried again."""
+NUDGE_SECONDS = 60
+"""One nudge of a run in so many seconds, under an id of its own.
+
+A worker that dies right after it took a message leaves a mark at Redis that blocks the message's id for as
+long as a job may take. The claim makes a nudge too many harmless.
+"""
 
 log = structlog.get_logger()
 
@@ -21,12 +25,13 @@ async def sweep(ctx: dict[str, Any]) -> None:
     """Nudge waiting runs whose message was lost, runs whose worker died, and ended runs without a report."""
     factory: Factory = ctx["factory"]
     now = utc_now()
-    async with factory.database.engine.connect() as connection:
+    async with factory.database.write() as session:
+        connection = await session.connection()
+        await runs.end_lost_from_disk(connection, now)
         abandoned = await runs.abandoned(connection, now, PATIENCE)
-        unreported = await runs.without_report(connection, now - REPORT_SPAN, now - runs.STALE * 2)
-    for run_id, attempt in abandoned:
-        await factory.queue.enqueue_run(run_id, f"{attempt + 1}")
-    for run_id in unreported:
-        await factory.queue.enqueue_run(run_id, "report")
+        unreported = await runs.without_report(connection, now - runs.STALE * 2)
+    nudge = f"sweep-{int(now.timestamp()) // NUDGE_SECONDS}"
+    for run_id in (*abandoned, *unreported):
+        await factory.queue.enqueue_run(run_id, nudge)
     if abandoned or unreported:
         log.info("swept", abandoned=len(abandoned), unreported=len(unreported))

@@ -11,9 +11,7 @@ from app.constants import DEFAULT_DISTRICT
 
 if TYPE_CHECKING:
     from app.factory import Factory
-
-BULK = 10_000
-"""Employees written in one transaction."""
+    from app.services.employees import Counts
 
 districts = typer.Typer(help="The districts that this deployment serves.", no_args_is_help=True)
 employees = typer.Typer(help="The district's employees.", no_args_is_help=True)
@@ -56,17 +54,13 @@ def load_employees(file: ExistingFile, district: District = DEFAULT_DISTRICT) ->
 
     items = read_employees(file)
 
-    async def load(factory: "Factory") -> list[int]:
+    async def load(factory: "Factory") -> "Counts":
         await factory.districts.get(district)
-        totals = [0, 0, 0]
-        for start in range(0, len(items), BULK):
-            batch = [item.model_dump() for item in items[start : start + BULK]]
-            counts = await factory.employees.put_all(district, batch)
-            totals = [a + b for a, b in zip(totals, vars(counts).values(), strict=True)]
-        return totals
+        return await factory.employees.put_all(district, [item.model_dump() for item in items])
 
-    created, updated, unchanged = with_factory(load)
-    out.print(f"{created:,} created, {updated:,} updated, {unchanged:,} unchanged.", highlight=False)
+    counts = with_factory(load)
+    told = f"{counts.created:,} created, {counts.updated:,} updated, {counts.unchanged:,} unchanged."
+    out.print(told, highlight=False)
 
 
 @job_classes.command("load")

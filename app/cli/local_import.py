@@ -29,10 +29,14 @@ async def import_local_file(
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with Progress(*columns, TimeElapsedColumn(), console=out) as progress:
         bar = progress.add_task("waiting", total=100)
-        while not work.done():
-            await asyncio.wait([work], timeout=POLL)
-            run = await factory.runs.get(district, run.id)
-            progress.update(bar, completed=run.progress, description=run.phase or "waiting")
+        try:
+            while not work.done():
+                await asyncio.wait([work], timeout=POLL)
+                run = await factory.runs.get(district, run.id)
+                progress.update(bar, completed=run.progress, description=run.phase or "waiting")
+        finally:  # Ctrl-C ends the run as cancelled
+            work.cancel()
+            await asyncio.wait([work])
     await work
     run = await factory.runs.get(district, run.id)
     assert run.status in FINAL_STATUSES, "an execution that returns has ended its run"

@@ -53,6 +53,7 @@ class Run(SQLModel, table=True):
     run_by: str = Field(max_length=200)
     late: bool = False
     accept_shrink: bool = False
+    from_disk: bool = Field(default=False, description="Its file is on the disk of whoever started it.")
 
     attempt: int = 0
     owner: UUID | None = None
@@ -69,6 +70,7 @@ class Run(SQLModel, table=True):
     failure_message: str | None = Field(default=None, sa_type=sa.Text)
     error_log_encrypted: str | None = Field(default=None, sa_type=sa.Text)  # it names host and port
     report_pdf: str | None = Field(default=None, max_length=200, description="Name of the stored PDF.")
+    report_tries: int = 0
     created_at: datetime = Field(default_factory=utc_now)
 
 

@@ -3,6 +3,7 @@
 No transaction is open while the network is slow. Every attempt leaves a connection event (I10).
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -82,7 +83,8 @@ class Fetcher:
 
     async def from_disk(self, district_id: str, path: Path, layout: Layout) -> FetchedFile:
         """Take a copy of a local file; its name may be any, but only a datestamped one is retained."""
-        received = self.downloads.adopt(district_id, path, self.settings.max_file_bytes)
+        limit = self.settings.max_file_bytes
+        received = await asyncio.to_thread(self.downloads.adopt, district_id, path, limit)
         datestamp = layout.datestamp(path.name)
         return FetchedFile(
             path=received.path,

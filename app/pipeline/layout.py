@@ -69,8 +69,8 @@ def _check_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
     return formats
 
 
-def _upper(statuses: frozenset[str]) -> frozenset[str]:
-    return frozenset(status.strip().upper() for status in statuses)
+def _upper(statuses: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(status.strip().upper() for status in statuses))
 
 
 class Layout(BaseModel):
@@ -93,7 +93,7 @@ class Layout(BaseModel):
     columns: _Column | None = None
     date_formats: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_check_formats)]
     no_expiration: tuple[str, ...] = ()
-    statuses: Annotated[frozenset[str], Field(min_length=1), AfterValidator(_upper)] = IMPORTED_STATUSES
+    statuses: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_upper)] = IMPORTED_STATUSES
     fields: dict[FieldName, tuple[str, ...] | _Column]
     values: dict[FieldName, str] = Field(default_factory=dict)
 

@@ -160,7 +160,7 @@ class LicenceFile:
         ids, numbers, known_statuses, types, codes, descriptions, limitations = self._texts.values()
         last_names, first_names = self._names.values()
         issues, ends, code_issues, code_ends = self._dates.values()
-        name_key_of, statuses, appended = keys.join_parts, self.layout.statuses, self._appended
+        name_key_of, statuses, appended = keys.join_parts, frozenset(self.layout.statuses), self._appended
         read = importable = 0
         for line, fields, fault in table:
             read += 1

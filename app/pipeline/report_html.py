@@ -10,18 +10,7 @@ from zoneinfo import ZoneInfo
 import jinja2
 
 from app.pipeline.printable import Printable
-
-LISTS = (
-    "skipped",
-    "missing_certification",
-    "expired",
-    "other_name",
-    "overwritten",
-    "blank_dates",
-    "disagreement",
-    "rejected",
-)
-"""The lists in the order in which they are printed: what needs a person first comes first."""
+from app.pipeline.report import LISTS
 
 _FIELD_WORDS = {
     "educator_id": "Educator ID",
@@ -95,7 +84,7 @@ def _printed_lists(
     """Share `max_rows` out over the lists: half of it evenly, so that none is starved, the rest by order."""
     items = {
         name: [printable.clean(_cut(item), _ITEM_CHARACTERS) for item in lists[name]["items"][:max_rows]]
-        for name in LISTS
+        for name in LISTS.values()
         if name in lists
     }
     needs = {name: sum(map(_rows_of, entries)) for name, entries in items.items()}

@@ -4,6 +4,7 @@ Nothing is deleted before the file is fetched, parsed, matched and checked, and 
 transaction that also ends the run. So wherever this stops, the district's data is the old or the new.
 """
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FileState, FindingKind, RunPhase, RunStatus
-from app.database import take_guard
+from app.database import limit_idleness, take_guard
 from app.errors import DatabaseFailed
 from app.models import District, Run
 from app.models.base import utc_now
@@ -67,7 +68,7 @@ class ImportRun:
 
     async def execute(self) -> None:
         """Do the whole import up to its commit; raises RunFailure for what ends the run as failed."""
-        await self.writer.forget()
+        await self._begin()
         self.file = await self._fetch()
         await self._note_file(self.file)
         engine = self.fetcher.database.engine
@@ -78,7 +79,7 @@ class ImportRun:
                         await self._import(connection, self.file)
                     except DataMovedError:
                         log.info("matched_again", run_id=str(self.run.id))
-                        await self.writer.forget()
+                        await self._begin()
                     else:
                         return
             finally:
@@ -89,6 +90,14 @@ class ImportRun:
             "Employees or certifications of the district kept changing while they were matched. Nothing was "
             "changed. Run the import again when the other change is done."
         )
+
+    async def _begin(self) -> None:
+        """Forget what was found before; raises OwnershipLostError, or a successor's list would be lost."""
+        async with self.fetcher.database.write() as session:
+            connection = await session.connection()
+            if not await runs.update_owned(connection, self.run.id, self.owner, heartbeat_at=utc_now()):
+                raise OwnershipLostError
+            await self.writer.forget(connection)
 
     async def _fetch(self) -> FetchedFile:
         self.progress.enter(RunPhase.FETCH)
@@ -133,14 +142,15 @@ class ImportRun:
         await connection.commit()
         versions = await data_versions(connection, district_id)
         known = await known_people(connection, district_id)
-        with LicenceFile(file.path, self.layout) as licence_file:
+        # Its head is found by one look at all of it, which takes seconds for gigabytes.
+        with await asyncio.to_thread(LicenceFile, file.path, self.layout) as licence_file:
             counts = await stage(
                 connection, licence_file, known, self.writer, lambda done: self.progress.at(done, file.size)
             )
         check_rejected(counts, settings.max_rejected_percent)
 
         self.progress.enter(RunPhase.MATCH)
-        await match(connection, district_id, sorted(self.layout.statuses))
+        await match(connection, district_id, self.layout.statuses)
         differences = await find_differences(connection, district_id)
         for warning in self.warnings:
             await self.writer.add(FindingKind.WARNING, {"text": warning})
@@ -168,6 +178,7 @@ class ImportRun:
         await connection.execution_options(sqlite_begin="IMMEDIATE")
         try:
             async with connection.begin():
+                await limit_idleness(connection)
                 await take_guard(connection, district_id, shared=False)
                 if await data_versions(connection, district_id) != versions:
                     raise DataMovedError

@@ -20,6 +20,18 @@ Fields = Mapping[str, Any]
 """The columns of an employee that a caller gives, all of them: api.md, Employees, without `version`."""
 
 
+READ = (
+    "state_staff_id",
+    "last_name",
+    "first_name",
+    "legal_last_name",
+    "legal_first_name",
+    "status",
+    "job_class",
+)
+"""What an import reads of an employee; a change of anything else does not make it match again."""
+
+
 @dataclass(frozen=True)
 class Counts:
     """What became of the employees of a bulk write."""
@@ -117,7 +129,10 @@ async def _upsert(session: AsyncSession, district_id: str, items: Sequence[Field
                 for item in changed
             ],
         )
-        await roster_moved(connection, district_id)
+        if added or any(
+            known[item["employee_number"]][name] != item[name] for item in changed for name in READ
+        ):
+            await roster_moved(connection, district_id)
     return Counts(len(added), len(changed), len(items) - len(added) - len(changed))
 
 

@@ -56,16 +56,18 @@ class RunExecution:
         Cancellation puts the run back to waiting, so that the next worker takes it at once.
         """
         structlog.contextvars.bind_contextvars(run_id=str(run_id))
-        run = await self._claim(run_id)
+        run = await self._claim(run_id, from_disk=local_path is not None)
         if run is not None:
             await self._import(run, local_path)
         await self._report(run_id)
 
-    async def _claim(self, run_id: UUID) -> Run | None:
+    async def _claim(self, run_id: UUID, *, from_disk: bool) -> Run | None:
         owner = uuid4()
         try:
             async with self._database.write() as session:
-                run = await runs.claim(await session.connection(), run_id, owner, utc_now())
+                run = await runs.claim(
+                    await session.connection(), run_id, owner, utc_now(), from_disk=from_disk
+                )
         except IntegrityError:
             log.info("run_deferred", reason="another run of the district is in progress")
             return None
@@ -104,10 +106,15 @@ class RunExecution:
         return district
 
     async def _put_back(self, run: Run) -> None:
+        """Leave the run to the next worker; one from a disk ends with the process that has the file."""
         assert run.owner is not None
         async with self._database.write() as session:
-            await runs.put_back(await session.connection(), run.id, run.owner)
-        log.info("run_put_back")
+            connection = await session.connection()
+            if run.from_disk:
+                await runs.finish(connection, run.id, run.owner, RunStatus.CANCELLED, utc_now())
+            else:
+                await runs.put_back(connection, run.id, run.owner)
+        log.info("run_cancelled" if run.from_disk else "run_put_back")
 
     async def _fail(self, run: Run, failure: RunFailure, importing: ImportRun | None) -> None:
         """End the run as failed; put a refused file aside. Does nothing if the import was committed."""
@@ -147,13 +154,16 @@ class RunExecution:
         """Make what follows the end of a run: its PDF, and order in the download folder."""
         async with self._database.read() as session:
             run = await session.get(Run, run_id)
-            if run is None or run.status not in FINAL_STATUSES or run.report_pdf:
+        if run is None or run.status not in FINAL_STATUSES:
+            return
+        async with self._database.write() as session:
+            if not await runs.try_report(await session.connection(), run_id):
                 return
+        async with self._database.read() as session:
             district = await session.get(District, run.district_id)
             assert district is not None
-            report = await report_data(
-                await session.connection(), run, district, limit=self._settings.pdf_rows
-            )
+            connection = await session.connection()
+            report = await report_data(connection, run, district, limit=self._settings.pdf_rows)
         await self._tidy(run.district_id)
         target = report_path(self._settings, run_id)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

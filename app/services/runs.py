@@ -51,50 +51,39 @@ class RunService:
             task = await tasks.find(session, district_id, task_id)
             if task is None:
                 raise NotFoundError(f"There is no task {task_id} in your district.")
-            run = await self._add(session, district_id, task.description, user, options, task_id=task.id)
-        await self._queue.enqueue_run(run.id, f"{run.attempt + 1}")
+            run = new_run(district_id, task.description, user, options, task_id=task.id)
+            await self._add(session, run)
+        await self._queue.enqueue_run(run.id, "start")
         return run
 
     async def start_local(self, district_id: str, description: str, user: str, options: RunOptions) -> Run:
-        """Commit a waiting run that belongs to no task; the caller executes it itself."""
-        async with self._database.write() as session:
-            return await self._add(session, district_id, description, user, options)
+        """Commit a waiting run that belongs to no task; the caller, who has the file, executes it.
 
-    async def _add(
-        self,
-        session: AsyncSession,
-        district_id: str,
-        description: str,
-        user: str,
-        options: RunOptions,
-        *,
-        task_id: UUID | None = None,
-    ) -> Run:
+        Raises NotFoundError for an unknown district, and RunInProgressError as `start` does.
+        """
+        run = new_run(district_id, description, user, options, from_disk=True)
+        async with self._database.write() as session:
+            await self._add(session, run)
+        return run
+
+    async def _add(self, session: AsyncSession, run: Run) -> None:
+        """Store a run that is due now, unless one of the district is unfinished."""
         # Whoever starts a run of the district holds its row meanwhile, so two clicks make one run.
-        if not await districts.lock(session, district_id):
-            raise NotFoundError(f"There is no district {district_id!r}.")
+        if not await districts.lock(session, run.district_id):
+            raise NotFoundError(f"There is no district {run.district_id!r}.")
         now = utc_now()  # after the wait, or a run that was started meanwhile would not be due yet
-        unfinished = await runs.unfinished(await session.connection(), district_id, now)
+        connection = await session.connection()
+        await runs.end_lost_from_disk(connection, now)
+        unfinished = await runs.unfinished(connection, run.district_id, now)
         if unfinished is not None:
             raise RunInProgressError(
                 "A run of the district is in progress, or due and waiting. Wait for its end.",
                 extra={"run_id": str(unfinished)},
                 headers={"Link": f'</api/v1/runs/{unfinished}>; rel="related"'},
             )
-        run = Run(
-            district_id=district_id,
-            task_id=task_id,
-            task_description=description,
-            kind=options.kind,
-            trigger=RunTrigger.RUN_NOW,
-            scheduled_start=now,
-            run_by=user,
-            accept_shrink=options.accept_shrink,
-            created_at=now,
-        )
+        run.scheduled_start = run.created_at = now
         session.add(run)
         await session.flush()
-        return run
 
     async def page(self, district_id: str, request: PageRequest) -> Page[Run]:
         """Return a page of the district's runs, the newest first."""
@@ -120,6 +109,8 @@ class RunService:
         """Return the path of the run's PDF; raises ReportNotReadyError until it is made."""
         run = await self.ended(district_id, run_id)
         path = report_path(self._settings, run.id)
+        if run.report_pdf is None and run.report_tries >= runs.REPORT_TRIES:
+            raise NotFoundError("The PDF could not be made; the same facts are in report.json.")
         if run.report_pdf is None or not path.exists():
             raise not_ready("The PDF is still being made; the same facts are in report.json.")
         return path
@@ -146,6 +137,20 @@ class RunService:
         if run.error_log_encrypted is None:
             raise NotFoundError("This run has no error log: its connection did not fail.")
         return self._cipher.decrypt(run.error_log_encrypted, runs.error_log_place(run.id))
+
+
+def new_run(district_id: str, description: str, user: str, options: RunOptions, **of: Any) -> Run:
+    """Return a run that `user` starts now, not stored yet; `of` says of which task, or of which file."""
+    return Run(
+        district_id=district_id,
+        task_description=description,
+        kind=options.kind,
+        trigger=RunTrigger.RUN_NOW,
+        scheduled_start=utc_now(),
+        run_by=user,
+        accept_shrink=options.accept_shrink,
+        **of,
+    )
 
 
 def not_ready(detail: str) -> ReportNotReadyError:

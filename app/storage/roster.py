@@ -14,6 +14,8 @@ from app.storage.pages import Order, Page, PageRequest, fetch_page
 employee = Employee.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 job_class = JobClass.__table__  # type: ignore[attr-defined] # same
 
+MOST_PARAMETERS = 10_000
+"""Of one statement; both databases take some more."""
 EMPLOYEES_IN_ORDER = Order("employees", (employee.c.employee_number,))
 JOB_CLASSES_IN_ORDER = Order("job-classes", (job_class.c.code,))
 
@@ -46,11 +48,16 @@ async def employees_by_number(
     session: AsyncSession, district_id: str, numbers: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     """Return the columns of those employees that exist, by number."""
-    query = sa.select(*employee.c).where(
-        employee.c.district_id == district_id, employee.c.employee_number.in_(numbers)
-    )
-    rows = await (await session.connection()).execute(query)
-    return {row["employee_number"]: dict(row) for row in rows.mappings()}
+    connection = await session.connection()
+    found: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(numbers), MOST_PARAMETERS):
+        query = sa.select(*employee.c).where(
+            employee.c.district_id == district_id,
+            employee.c.employee_number.in_(numbers[start : start + MOST_PARAMETERS]),
+        )
+        rows = await connection.execute(query)
+        found |= {row["employee_number"]: dict(row) for row in rows.mappings()}
+    return found
 
 
 async def insert_employees(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:

@@ -26,12 +26,16 @@ class FindingWriter:
         self._common = {"district_id": district_id, "run_id": run_id, "attempt": attempt}
         self._pending: list[dict[str, Any]] = []
 
-    async def forget(self) -> None:
+    async def forget(self, connection: AsyncConnection) -> None:
         """Remove what earlier attempts of the run, or an earlier pass of this one, found."""
         self._pending = []
-        mine = (finding.c[name] == self._common[name] for name in ("district_id", "run_id"))
-        async with self._database.write() as session:
-            await (await session.connection()).execute(sa.delete(finding).where(*mine))
+        await connection.execute(
+            sa.delete(finding).where(
+                finding.c.district_id == self._common["district_id"],
+                finding.c.run_id == self._common["run_id"],
+                finding.c.attempt <= self._common["attempt"],
+            )
+        )
 
     async def add(self, kind: FindingKind, data: dict[str, Any]) -> None:
         """Take one finding; it is written when a batch is full or at `flush`."""

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.constants import RunKind, RunPhase, RunStatus
+from app.constants import FINAL_STATUSES, RunKind, RunPhase, RunStatus
+from app.errors import WorkerLost
 from app.models import Run
 from app.storage.pages import Order, Page, PageRequest, fetch_page
 
@@ -16,6 +17,8 @@ run = Run.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
 NEWEST_FIRST = Order("runs", (run.c.created_at, run.c.id), descending=True)
 
+REPORT_TRIES = 3
+"""How often the PDF of a run is tried before it is given up."""
 STALE = timedelta(seconds=30)
 """A run in progress whose heartbeat is older has lost its worker."""
 
@@ -24,16 +27,20 @@ def _lost(now: datetime) -> sa.ColumnElement[bool]:
     return sa.and_(run.c.status == RunStatus.IN_PROGRESS, run.c.heartbeat_at < now - STALE)
 
 
-async def claim(connection: AsyncConnection, run_id: UUID, owner: UUID, now: datetime) -> Run | None:
+async def claim(
+    connection: AsyncConnection, run_id: UUID, owner: UUID, now: datetime, *, from_disk: bool
+) -> Run | None:
     """Make `owner` the one who executes the run; None when another does, or it is not due or has ended.
 
-    Takes over a run whose worker was lost. Raises IntegrityError while another run of the district is in
-    progress.
+    Takes over a run whose worker was lost. A run whose file is on somebody's disk is only for one who has
+    that file (`from_disk`): a worker would import another one, from the state. Raises IntegrityError while
+    another run of the district is in progress.
     """
     statement = (
         sa.update(run)
         .where(
             run.c.id == run_id,
+            run.c.from_disk == from_disk,
             sa.or_(
                 sa.and_(run.c.status == RunStatus.WAITING, run.c.scheduled_start <= now),
                 _lost(now),
@@ -98,19 +105,16 @@ async def page(session: AsyncSession, district_id: str, request: PageRequest) ->
     return await fetch_page(session, query, NEWEST_FIRST, request)
 
 
-async def abandoned(
-    connection: AsyncConnection, now: datetime, patience: timedelta
-) -> list[tuple[UUID, int]]:
-    """Return (id, attempt) of runs of all districts that need a nudge.
+async def abandoned(connection: AsyncConnection, now: datetime, patience: timedelta) -> list[UUID]:
+    """Return runs of all districts that need a nudge.
 
     These are runs due for longer than `patience` that nobody took, and runs whose worker was lost. The
     sweep is one of the named exceptions to "every query is of one district".
     """
     waiting = sa.and_(run.c.status == RunStatus.WAITING, run.c.scheduled_start <= now - patience)
-    query = (
-        sa.select(run.c.id, run.c.attempt).where(sa.or_(waiting, _lost(now))).order_by(run.c.scheduled_start)
-    )
-    return [(run_id, attempt) for run_id, attempt in await connection.execute(query)]
+    left_lying = sa.and_(sa.not_(run.c.from_disk), sa.or_(waiting, _lost(now)))
+    query = sa.select(run.c.id).where(left_lying).order_by(run.c.scheduled_start)
+    return list((await connection.execute(query)).scalars())
 
 
 async def unfinished(connection: AsyncConnection, district_id: str, now: datetime) -> UUID | None:
@@ -146,11 +150,40 @@ async def note_pdf(connection: AsyncConnection, run_id: UUID, name: str) -> None
     await connection.execute(sa.update(run).where(run.c.id == run_id).values(report_pdf=name))
 
 
-async def without_report(connection: AsyncConnection, ended_from: datetime, ended_to: datetime) -> list[UUID]:
-    """Return runs of all districts that ended in a span of time and have no PDF; for the sweep."""
+async def try_report(connection: AsyncConnection, run_id: UUID) -> bool:
+    """Count a try at the PDF of an ended run; False when it is there, or was tried often enough."""
+    tried = await connection.execute(
+        sa.update(run)
+        .where(run.c.id == run_id, run.c.report_pdf.is_(None), run.c.report_tries < REPORT_TRIES)
+        .values(report_tries=run.c.report_tries + 1)
+    )
+    return tried.rowcount == 1
+
+
+async def without_report(connection: AsyncConnection, ended_before: datetime) -> list[UUID]:
+    """Return runs of all districts that have ended and whose PDF is still to be tried; for the sweep."""
     query = sa.select(run.c.id).where(
         run.c.report_pdf.is_(None),
-        run.c.status.in_([RunStatus.SUCCEEDED, RunStatus.FAILED]),
-        run.c.ended_at.between(ended_from, ended_to),
+        run.c.report_tries < REPORT_TRIES,
+        run.c.status.in_(FINAL_STATUSES),
+        run.c.ended_at < ended_before,
     )
     return list((await connection.execute(query)).scalars())
+
+
+async def end_lost_from_disk(connection: AsyncConnection, now: datetime) -> None:
+    """End runs of all districts whose file was on the disk of a process that is gone."""
+    lost = sa.or_(
+        _lost(now),
+        sa.and_(run.c.status == RunStatus.WAITING, run.c.scheduled_start < now - STALE),
+    )
+    await connection.execute(
+        sa.update(run)
+        .where(run.c.from_disk, lost)
+        .values(
+            status=RunStatus.FAILED,
+            ended_at=now,
+            failure_code=WorkerLost.code,
+            failure_message="The import of a local file was broken off. Nothing was changed. Begin it again.",
+        )
+    )

@@ -91,7 +91,7 @@ wanted_certification = _table(
 wanted_endorsement = _table(
     "wanted_endorsement",
     sa.Column("public_id", sa.Uuid, index=True),
-    sa.Column("certification_public_id", sa.Uuid),
+    sa.Column("certification_public_id", sa.Uuid, index=True),
     sa.Column("employee_id", BIG_ID),
     sa.Column("code", TEXT),
     sa.Column("ordinal", sa.BigInteger),
