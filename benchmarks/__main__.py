@@ -37,7 +37,7 @@ def settings_of(database: str, directory: Path) -> Iterator[Settings]:
         return
     cluster = PostgresCluster(fsync=True)
     try:
-        yield Settings(data_dir=directory, database_url=cluster.create_database())  # type: ignore[arg-type]
+        yield Settings(data_dir=directory, database_url=cluster.create_database())
     finally:
         cluster.stop()
 
