@@ -18,7 +18,7 @@ from app import embedded_redis
 from app.child_process import ChildProcess
 from app.embedded_redis import EmbeddedRedis, embedded_url, find_server, make_private, socket_path
 from app.errors import ConfigurationError
-from tests.support.processes import alive, until_async
+from tests.support.processes import alive, until, until_async
 
 NAMES = ["plain", "with space", "Élan ü", "100%25 sure?", "a#b", "x" * 90]
 
@@ -40,8 +40,10 @@ def client(server: EmbeddedRedis) -> "redis.Redis":
 
 
 def keep(server: EmbeddedRedis, key: str) -> None:
+    """Store a key and wait until it is in the file: on a busy disk the server writes it a little later."""
     with client(server) as connection:
         connection.set(key, "1")
+    until(lambda: any(key.encode() in log.read_bytes() for log in server._store.rglob("*.aof")))
 
 
 def keys(server: EmbeddedRedis) -> list[str]:

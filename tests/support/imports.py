@@ -116,6 +116,8 @@ async def run_import(
 ) -> Run:
     """Import a local file, or without `path` over SFTP, and return how the run ended."""
     run = await start(factory, district_id, accept_shrink=accept_shrink)
+    if path is None:
+        await write(factory, sa.update(run_table).where(run_table.c.id == run.id).values(from_disk=False))
     await factory.execution.execute(run.id, path)
     return await factory.runs.get(district_id, run.id)
 
