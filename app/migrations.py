@@ -1,5 +1,6 @@
 """Brings the database's schema to what this version of the code needs."""
 
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -39,6 +40,7 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
     log.info("schema_migrated", revision=revision)
 
 
+@cache
 def newest_revision() -> str | None:
     """Return the revision that this version of the code was written for."""
     return ScriptDirectory(str(SCRIPTS)).get_current_head()
