@@ -61,6 +61,21 @@ class RecordSource(StrEnum):
     MANUAL = "manual"
 
 
+class RecordKind(StrEnum):
+    """The two nouns that an import replaces and HR edits."""
+
+    CERTIFICATION = "certification"
+    ENDORSEMENT = "endorsement"
+
+
+class EditAction(StrEnum):
+    """What a person did to a record."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    DELETED = "deleted"
+
+
 class Role(StrEnum):
     """What a token may do; api.md, Roles."""
 
@@ -81,6 +96,7 @@ class FindingKind(StrEnum):
     MISSING = "missing_certification"
     EXPIRED = "expired"
     BLANK_DATES = "blank_dates"
+    CHANGE = "change"
     WARNING = "warning"
 
 

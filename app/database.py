@@ -25,10 +25,25 @@ SQLITE_PRAGMAS = {
     "cache_size": "-65536",  # KiB
     "temp_store": "FILE",  # staging tables must not grow in memory
 }
-IDLE_LIMIT = "20s"
-"""How long a replace may be silent before PostgreSQL rolls it back."""
 GUARD_WAIT = "10s"
-"""How long PostgreSQL lets a writer wait for a district's guard before it answers 503."""
+"""How long PostgreSQL lets a replace or a writer of employees wait for a district's guard."""
+REPLACE_LIMITS = {
+    "idle_in_transaction_session_timeout": "8s",
+    "statement_timeout": "20s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10s",
+}
+"""What PostgreSQL ends a replace for, so that a worker that is stopped or cut off gives the guard back."""
+CLIENT_LIMITS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # ms
+}
+"""libpq's: when this side gives up a server that it cannot reach any more."""
 
 
 def database_url(settings: Settings) -> URL:
@@ -99,7 +114,12 @@ class Database:
             configure_sqlite(self.engine)
         else:
             self.engine = create_async_engine(
-                url, hide_parameters=True, pool_pre_ping=True, pool_size=10, max_overflow=10
+                url,
+                hide_parameters=True,
+                pool_pre_ping=True,
+                pool_size=10,
+                max_overflow=10,
+                connect_args=CLIENT_LIMITS,
             )
         self.writer = self.engine.execution_options(sqlite_begin="IMMEDIATE")
 
@@ -131,6 +151,9 @@ class Database:
         await self.engine.dispose()
 
 
+GUARD = "hashtextextended('certsync/' || :district, 0)"
+
+
 async def take_guard(connection: AsyncConnection, district_id: str, *, shared: bool) -> None:
     """Hold the district's guard until the transaction ends: shared for writers, exclusive for a replace.
 
@@ -140,16 +163,22 @@ async def take_guard(connection: AsyncConnection, district_id: str, *, shared: b
         return
     function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
     await connection.execute(sa.text(f"SET LOCAL lock_timeout = '{GUARD_WAIT}'"))
-    await connection.execute(
-        sa.text(f"SELECT {function}(hashtextextended('certsync/' || :district, 0))"),
-        {"district": district_id},
-    )
+    await connection.execute(sa.text(f"SELECT {function}({GUARD})"), {"district": district_id})
 
 
-async def limit_idleness(connection: AsyncConnection) -> None:
-    """Let PostgreSQL end this transaction when its worker is stopped in it, and free the guard."""
+async def try_guard(connection: AsyncConnection, district_id: str) -> bool:
+    """Take the guard shared if no replace holds it or waits for it; on SQLite see `take_guard`."""
+    if connection.dialect.name == "sqlite":
+        return True
+    query = sa.text(f"SELECT pg_try_advisory_xact_lock_shared({GUARD})")
+    return bool((await connection.execute(query, {"district": district_id})).scalar_one())
+
+
+async def limit_replace(connection: AsyncConnection) -> None:
+    """Let PostgreSQL end this transaction when its worker is stopped or cut off in it (`REPLACE_LIMITS`)."""
     if connection.dialect.name == "postgresql":
-        await connection.execute(sa.text(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_LIMIT}'"))
+        for name, value in REPLACE_LIMITS.items():
+            await connection.execute(sa.text(f"SET LOCAL {name} = '{value}'"))
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:

@@ -1,8 +1,6 @@
-"""Every failure a caller or an administrator can meet, each a class with a code and an HTTP status.
+"""Every failure a caller can meet, each a class with an HTTP status, answered as `application/problem+json`.
 
-Two families share one base. `AppError` children are answered by the API as `application/problem+json`;
-`RunFailure` children end a run, and their `code` is what `failure.code` shows. No framework is imported
-here: the API renders these classes, the worker stores them.
+No framework is imported here: the API renders these classes. What ends a run is in `app/failures.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -112,6 +110,29 @@ class RunInProgressError(AppError):
     explanation = "One run at a time works on a district. Follow the one that is named in `run_id`."
 
 
+class RunNotCancellableError(AppError):
+    """The run has ended, or has begun to replace records."""
+
+    slug = "run-not-cancellable"
+    status = 409
+    title = "Too late to cancel"
+    explanation = (
+        "A run can be cancelled until it begins to replace records. Read the run to see where it is."
+    )
+
+
+class CertificationUpdateInProgressError(AppError):
+    """A run replaces the district's records, so nobody else may write them (I6)."""
+
+    slug = "certification-update-in-progress"
+    status = 423
+    title = "Locked by an import"
+    explanation = (
+        "An import is replacing the certifications and endorsements of your district. Nothing was changed. "
+        "Try again after the seconds in `Retry-After`; `run_id` names the import."
+    )
+
+
 class PreconditionFailedError(AppError):
     """`If-Match` names a version that is not the current one."""
 
@@ -139,6 +160,17 @@ class ValidationFailedError(AppError):
     explanation = "One or more fields are wrong; `errors` has the place and the reason of each."
 
 
+class IdempotencyKeyReusedError(AppError):
+    """An `Idempotency-Key` came back with another request."""
+
+    slug = "idempotency-key-reused"
+    status = 422
+    title = "Idempotency key used for another request"
+    explanation = (
+        "A key is for one request: the same method, address and body. Send a new key with a new request."
+    )
+
+
 class ReportNotReadyError(AppError):
     """The report or list has not been made yet."""
 
@@ -159,132 +191,3 @@ class ServiceUnavailableError(AppError):
 
 class ConfigurationError(Exception):
     """The service cannot start as it is set up; the message says what to type or to set."""
-
-
-class RunFailure(Exception):  # noqa: N818 - it is how a run ends, and `failed` is its status
-    """Ends a run as `failed`; `code` is one of api.md's and `message` is for a district administrator.
-
-    `connection` marks the failures of I10, which get an error log of their own; `refuses_file` those for
-    which the fetched file is put aside for a look (I2).
-    `diagnosis` holds what an administrator needs to find the cause; never a secret or a person's data.
-    """
-
-    code: ClassVar[str] = "internal_error"
-    connection: ClassVar[bool] = False
-    refuses_file: ClassVar[bool] = False
-
-    def __init__(self, message: str, *, diagnosis: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.diagnosis = dict(diagnosis or {})
-
-
-class SftpNotConfigured(RunFailure):
-    """No connection was saved for the district."""
-
-    code = "sftp_not_configured"
-
-
-class SftpDirectoryNotFound(RunFailure):
-    """The directory does not exist on the server, or may not be read."""
-
-    code = "sftp_directory_not_found"
-
-
-class SftpAuthFailed(RunFailure):
-    """The server refused user, password or key."""
-
-    code = "sftp_auth_failed"
-    connection = True
-
-
-class SftpFingerprintMismatch(RunFailure):
-    """The server showed a host key that is not the pinned one; no credential was sent."""
-
-    code = "sftp_fingerprint_mismatch"
-    connection = True
-
-
-class SftpUnreachable(RunFailure):
-    """The name does not resolve, the port refuses, or no common algorithm exists."""
-
-    code = "sftp_unreachable"
-    connection = True
-
-
-class SftpTimeout(RunFailure):
-    """The server was too slow to connect, to log in or to deliver."""
-
-    code = "sftp_timeout"
-    connection = True
-
-
-class SftpInterrupted(RunFailure):
-    """The connection ended in the middle, or fewer bytes arrived than the server stated."""
-
-    code = "sftp_interrupted"
-    connection = True
-
-
-class NoFile(RunFailure):
-    """There is no recognisable licence file, neither at the state nor retained (I2)."""
-
-    code = "no_file"
-
-
-class FileChangedWhileRead(RunFailure):
-    """The file's size or time changed during the download: it is still being written."""
-
-    code = "file_changed_while_read"
-
-
-class FileUnreadable(RunFailure):
-    """Not text, not a licence file, or without a single data row."""
-
-    code = "file_unreadable"
-    refuses_file = True
-
-
-class FileMissingColumns(RunFailure):
-    """A required column is not in the header."""
-
-    code = "file_missing_columns"
-    refuses_file = True
-
-
-class FileTooLarge(RunFailure):
-    """The file is over `MAX_FILE_BYTES`."""
-
-    code = "file_too_large"
-
-
-class TooManyRejectedRows(RunFailure):
-    """More rows than `MAX_REJECTED_PERCENT` were rejected."""
-
-    code = "too_many_rejected_rows"
-    refuses_file = True
-
-
-class TooMuchShrink(RunFailure):
-    """More than `MAX_SHRINK_PERCENT` of the licensed employees would hold none."""
-
-    code = "too_much_shrink"
-    refuses_file = True
-
-
-class WorkerLost(RunFailure):
-    """The worker of the run died."""
-
-    code = "worker_lost"
-
-
-class DatabaseFailed(RunFailure):
-    """The database refused or was lost."""
-
-    code = "database_error"
-
-
-class InternalFailure(RunFailure):
-    """A fault of our own; the log has the run id and the traceback."""
-
-    code = "internal_error"

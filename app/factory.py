@@ -2,6 +2,7 @@
 
 from app.crypto import load_cipher, load_signing_key
 from app.database import Database
+from app.import_lock import ImportLock
 from app.job_queue import JobQueue
 from app.services.certifications import CertificationService
 from app.services.districts import DistrictService
@@ -10,6 +11,7 @@ from app.services.endorsements import EndorsementService
 from app.services.health import HealthService
 from app.services.import_files import ImportFileService
 from app.services.job_classes import JobClassService
+from app.services.record_editing import RecordEditing
 from app.services.run_execution import RunExecution
 from app.services.runs import RunService
 from app.services.sftp_connection import SftpConnectionService
@@ -28,12 +30,14 @@ class Factory:
         self.cipher = load_cipher(settings)
         self.database = Database(settings)
         self.queue = JobQueue(settings)
+        self.import_lock = ImportLock(settings)
         self.downloads = DownloadFolder(settings.data_dir / "downloads")
         self.districts = DistrictService(self.database, settings)
         self.health = HealthService(self.database, self.queue)
         self.tasks = TaskService(self.database)
         self.runs = RunService(self.database, self.queue, self.cipher, settings)
         self.execution = RunExecution(self.database, settings, self.cipher, self.downloads)
+        self.editing = RecordEditing(self.database, self.import_lock)
         self.employees = EmployeeService(self.database)
         self.job_classes = JobClassService(self.database)
         self.certifications = CertificationService(self.database)
@@ -44,4 +48,5 @@ class Factory:
     async def close(self) -> None:
         """Close every connection."""
         await self.queue.close()
+        await self.import_lock.close()
         await self.database.close()

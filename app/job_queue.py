@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.constants import WORKER_KEYS
-from app.embedded_redis import embedded_url
+from app.embedded_redis import redis_url
 from app.errors import ConfigurationError
 from app.settings import Settings
 
@@ -30,9 +30,8 @@ log = structlog.get_logger()
 
 def redis_settings(settings: Settings, *, patient: bool) -> RedisSettings:
     """Return how to reach Redis; `patient` (workers) rides out a restart, otherwise one try is made."""
-    url = settings.redis_url.get_secret_value() if settings.redis_url else embedded_url(settings.data_dir)
     try:
-        redis = RedisSettings.from_dsn(url)
+        redis = RedisSettings.from_dsn(redis_url(settings))
     except (AssertionError, RuntimeError, ValueError) as error:
         raise ConfigurationError(
             "CERTSYNC_REDIS_URL cannot be read; give redis://host:6379/0, rediss://… or unix:///path"

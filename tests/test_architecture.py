@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 # The rules. A name is a package or module directly in app/, or `workers`; `tools` are the modules in app/
 # that the table does not name (crypto, job_queue …). Each may import itself and what stands beside it.
-SUPPORT = {"settings", "constants", "errors"}
+SUPPORT = {"settings", "constants", "errors", "failures"}
 BELOW_STORAGE = SUPPORT | {"models", "tools"}
 BELOW_PIPELINE = BELOW_STORAGE | {"storage"}
 BELOW_SERVICES = BELOW_PIPELINE | {"pipeline"}
@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "settings": SUPPORT,
     "constants": SUPPORT,
     "errors": SUPPORT,
+    "failures": SUPPORT,
     "models": SUPPORT,
     "tools": BELOW_STORAGE,
     "storage": BELOW_STORAGE,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import FileTooLarge, FileUnreadable, InternalFailure
+from app.failures import FileTooLarge, FileUnreadable, InternalFailure
 from app.storage.download_folder import DownloadFolder
 from app.storage.part_file import PartFile
 

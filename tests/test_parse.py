@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.errors import FileUnreadable
+from app.failures import FileUnreadable
 from app.pipeline.dates import DateReader
 from app.pipeline.inspection import inspect_file
 from app.pipeline.layout import load_layout
@@ -179,7 +179,7 @@ def test_a_file_of_one_line_is_refused(tmp_path: Path) -> None:
 MEASURE = """
 import resource, sys
 from pathlib import Path
-from app.errors import FileUnreadable
+from app.failures import FileUnreadable
 from app.pipeline.layout import load_layout
 from app.pipeline.parse import LicenceFile
 layout = load_layout("vt_alis")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import FileMissingColumns, FileUnreadable
+from app.failures import FileMissingColumns, FileUnreadable
 from app.pipeline.layout import Layout, load_layout, parse_layout
 from app.pipeline.parse import LicenceFile
 

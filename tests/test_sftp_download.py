@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import FileTooLarge, FileUnreadable, SftpDirectoryNotFound
+from app.failures import FileTooLarge, FileUnreadable, SftpDirectoryNotFound
 from app.storage import sftp
 from app.storage.sftp import Received, open_sftp
 from tests.support.openssh import OpenSshServer

@@ -11,7 +11,7 @@ import asyncssh
 import pytest
 from pydantic import SecretStr
 
-from app.errors import (
+from app.failures import (
     FileChangedWhileRead,
     FileUnreadable,
     RunFailure,

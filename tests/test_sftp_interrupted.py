@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import FileChangedWhileRead, InternalFailure, SftpInterrupted, SftpTimeout
+from app.failures import FileChangedWhileRead, InternalFailure, SftpInterrupted, SftpTimeout
 from app.storage.sftp import SftpLimits
 from tests.support.openssh import CuttingProxy, OpenSshServer
 from tests.support.sftp import LIMITS, MEGABYTES, NAME, fetch, key_target, names, refused

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.constants import ConnectionPhase
-from app.errors import SftpAuthFailed, SftpFingerprintMismatch
+from app.failures import SftpAuthFailed, SftpFingerprintMismatch
 from app.storage.sftp import open_sftp
 from tests.support.openssh import OpenSshServer
 from tests.support.sftp import LIMITS, key_target

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.constants import ConnectionPhase
-from app.errors import (
+from app.failures import (
     RunFailure,
     SftpAuthFailed,
     SftpFingerprintMismatch,

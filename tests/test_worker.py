@@ -95,6 +95,7 @@ async def test_run_now_reaches_a_worker(service: Factory) -> None:
         timezone="America/New_York",
         created_by="kmarsh",
         updated_by="kmarsh",
+        scheduled_by="kmarsh",
         version=1,
     )
     async with service.database.write() as session:

@@ -15,7 +15,8 @@ import typer
 from app.cli import data
 from app.cli.common import District, load_settings, out, with_factory
 from app.constants import DEFAULT_DISTRICT, EVERY_DISTRICT, Role
-from app.errors import AppError, ConfigurationError, RunFailure
+from app.errors import AppError, ConfigurationError
+from app.failures import RunFailure
 from app.settings import Settings
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ class Run(SQLModel, table=True):
             postgresql_where=_IN_PROGRESS,
         ),
         sa.Index("ix_run_unfinished", "status", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
-        sa.Index(None, "district_id", "created_at", "id"),
+        sa.Index(None, "district_id", "scheduled_start", "id"),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
@@ -58,6 +58,9 @@ class Run(SQLModel, table=True):
     attempt: int = 0
     owner: UUID | None = None
     heartbeat_at: datetime | None = None
+    replacing_since: datetime | None = Field(
+        default=None, description="Since when its district's records are being replaced, or last were."
+    )
 
     file_name: str | None = Field(default=None, max_length=255)
     file_datestamp: str | None = Field(default=None, max_length=32)

@@ -32,6 +32,7 @@ class Task(SQLModel, table=True):
     timezone: str = Field(max_length=64)
     recurrence: list[str] = Field(default_factory=list, sa_type=sa.JSON)
     next_run_at: datetime | None = None
+    scheduled_by: str = Field(max_length=200, description="Who set the schedule last; its runs are theirs.")
     created_by: str = Field(max_length=200)
     updated_by: str = Field(max_length=200)
     created_at: datetime = Field(default_factory=utc_now)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from app.errors import FileMissingColumns, FileUnreadable
+from app.failures import FileMissingColumns, FileUnreadable
 from app.pipeline.layout import DELIMITERS, REQUIRED, FieldName, Layout
 from app.pipeline.text_format import records, visible
 

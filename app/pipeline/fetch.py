@@ -16,7 +16,7 @@ import structlog
 from app.constants import ConnectionPhase
 from app.crypto import Cipher
 from app.database import Database
-from app.errors import NoFile, RunFailure
+from app.failures import NoFile, RunFailure
 from app.pipeline.layout import Layout
 from app.settings import Settings
 from app.storage import connection_events, import_files, sftp_connection

@@ -1,6 +1,6 @@
 """What a file must not be, checked before anything is deleted (I13)."""
 
-from app.errors import TooManyRejectedRows, TooMuchShrink
+from app.failures import TooManyRejectedRows, TooMuchShrink
 from app.pipeline.parse import RowCounts
 
 LEAST_LOST = 10

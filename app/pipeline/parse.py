@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TextIO
 
-from app.errors import FileUnreadable
+from app.failures import FileUnreadable
 from app.pipeline import keys
 from app.pipeline.cells import DATES, NAMES, TEXTS, Remembered, person_name
 from app.pipeline.columns import find_columns

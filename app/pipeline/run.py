@@ -16,8 +16,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FileState, FindingKind, RunPhase, RunStatus
-from app.database import limit_idleness, take_guard
-from app.errors import DatabaseFailed
+from app.database import limit_replace, take_guard
+from app.failures import DatabaseFailed
 from app.models import District, Run
 from app.models.base import utc_now
 from app.pipeline.difference import find_differences
@@ -178,7 +178,7 @@ class ImportRun:
         await connection.execution_options(sqlite_begin="IMMEDIATE")
         try:
             async with connection.begin():
-                await limit_idleness(connection)
+                await limit_replace(connection)
                 await take_guard(connection, district_id, shared=False)
                 if await data_versions(connection, district_id) != versions:
                     raise DataMovedError

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.errors import FileUnreadable
+from app.failures import FileUnreadable
 
 CHUNK = 64 * 1024
 """Bytes read at a time. A line that fills a whole chunk is no row, so no line is over twice as long."""

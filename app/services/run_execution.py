@@ -12,7 +12,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from app.constants import FINAL_STATUSES, FileState, RunStatus
 from app.crypto import Cipher, DecryptionError
 from app.database import Database
-from app.errors import DatabaseFailed, InternalFailure, RunFailure, ServiceUnavailableError, WorkerLost
+from app.errors import ServiceUnavailableError
+from app.failures import DatabaseFailed, InternalFailure, RunFailure, WorkerLost
 from app.logs import trace
 from app.models import District, Run
 from app.models.base import utc_now

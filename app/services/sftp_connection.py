@@ -15,10 +15,10 @@ from app.errors import (
     ConflictError,
     FieldError,
     NotFoundError,
-    RunFailure,
     ServiceUnavailableError,
     ValidationFailedError,
 )
+from app.failures import RunFailure
 from app.models import SftpConnection
 from app.models.base import utc_now
 from app.pipeline.fetch import sftp_limits

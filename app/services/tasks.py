@@ -42,7 +42,14 @@ class TaskService:
         """
         async with self._database.write() as session:
             given = await _with_time_zone(session, district_id, fields)
-            task = Task(district_id=district_id, created_by=user, updated_by=user, version=0, **given)
+            task = Task(
+                district_id=district_id,
+                created_by=user,
+                updated_by=user,
+                scheduled_by=user,
+                version=0,
+                **given,
+            )
             await _store(session, task)
             return task
 

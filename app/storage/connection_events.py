@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.constants import ConnectionPhase
 from app.crypto import Cipher
-from app.errors import RunFailure
+from app.failures import RunFailure
 from app.models import ConnectionEvent
 from app.storage.pages import Order, Page, PageRequest, fetch_page
 from app.storage.sftp import SftpTarget

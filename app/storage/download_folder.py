@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from app.errors import FileChangedWhileRead, FileTooLarge, FileUnreadable
+from app.failures import FileChangedWhileRead, FileTooLarge, FileUnreadable
 from app.storage.part_file import PartFile, Received
 
 _CHUNK = 1 << 20

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from app.errors import InternalFailure
+from app.failures import InternalFailure
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 

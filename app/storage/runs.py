@@ -1,7 +1,7 @@
 """Queries on runs. Every change of status is a compare-and-swap on status and owner."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -9,18 +9,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.constants import FINAL_STATUSES, RunKind, RunPhase, RunStatus
-from app.errors import WorkerLost
+from app.failures import WorkerLost
 from app.models import Run
 from app.storage.pages import Order, Page, PageRequest, fetch_page
 
+Row: TypeAlias = sa.Row[Any]
 run = Run.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
-NEWEST_FIRST = Order("runs", (run.c.created_at, run.c.id), descending=True)
+NEWEST_FIRST = Order("runs", (run.c.scheduled_start, run.c.id), descending=True)
 
 REPORT_TRIES = 3
 """How often the PDF of a run is tried before it is given up."""
-STALE = timedelta(seconds=30)
+STALE = timedelta(seconds=20)
 """A run in progress whose heartbeat is older has lost its worker."""
+REPLACE_STALE = timedelta(seconds=10)
+"""A replace whose run's heartbeat is older refuses no writer any more, but for the guard."""
+LATE = timedelta(minutes=5)
+"""A scheduled run that begins later than this after its due time is marked late (I7)."""
 
 
 def _lost(now: datetime) -> sa.ColumnElement[bool]:
@@ -53,6 +58,11 @@ async def claim(
             attempt=run.c.attempt + 1,
             owner=owner,
             heartbeat_at=now,
+            replacing_since=None,
+            late=sa.case(
+                (run.c.actual_start.is_not(None), run.c.late),
+                else_=sa.and_(run.c.slot.is_not(None), sa.func.coalesce(run.c.slot < now - LATE, sa.false())),
+            ),
             actual_start=sa.func.coalesce(run.c.actual_start, sa.literal(now, run.c.actual_start.type)),
         )
         .returning(*run.c)
@@ -78,6 +88,36 @@ async def put_back(connection: AsyncConnection, run_id: UUID, owner: UUID) -> bo
     """
     waiting = {"status": RunStatus.WAITING, "phase": None, "progress": 0, "attempt": run.c.attempt - 1}
     return await update_owned(connection, run_id, owner, **waiting)
+
+
+async def begin_replace(connection: AsyncConnection, run_id: UUID, owner: UUID, now: datetime) -> bool:
+    """Mark that the district's records are being replaced; False when the run is no longer `owner`'s.
+
+    Committed before the replace begins: from here on the run cannot be cancelled, and writers are refused.
+    """
+    return await update_owned(connection, run_id, owner, replacing_since=now, heartbeat_at=now)
+
+
+async def replacing(connection: AsyncConnection, district_id: str, now: datetime) -> Row | None:
+    """Return (id, replacing_since) of the run that replaces the district's records just now, if one does."""
+    query = sa.select(run.c.id, run.c.replacing_since).where(
+        run.c.district_id == district_id,
+        run.c.status == RunStatus.IN_PROGRESS,
+        run.c.replacing_since.is_not(None),
+        run.c.heartbeat_at > now - REPLACE_STALE,
+    )
+    return (await connection.execute(query)).one_or_none()
+
+
+async def last_replacing(connection: AsyncConnection, district_id: str) -> UUID | None:
+    """Return the run that replaced the district's records last, or does so now."""
+    query = (
+        sa.select(run.c.id)
+        .where(run.c.district_id == district_id, run.c.replacing_since.is_not(None))
+        .order_by(run.c.replacing_since.desc())
+        .limit(1)
+    )
+    return (await connection.execute(query)).scalar_one_or_none()
 
 
 async def finish(

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import asyncssh
 
 from app.constants import ConnectionPhase
-from app.errors import (
+from app.failures import (
     FileChangedWhileRead,
     FileTooLarge,
     FileUnreadable,

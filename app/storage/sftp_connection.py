@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.crypto import Cipher
-from app.errors import SftpNotConfigured
+from app.failures import SftpNotConfigured
 from app.models import SftpConnection
 from app.storage.sftp import SftpTarget
 

@@ -12,7 +12,7 @@ import asyncssh
 from pydantic import SecretStr
 
 from app.constants import ConnectionPhase
-from app.errors import RunFailure
+from app.failures import RunFailure
 from app.storage import ssh_algorithms
 from app.storage.fingerprints import OfferedKey
 

@@ -5,7 +5,7 @@ import socket
 import asyncssh
 
 from app.constants import ConnectionPhase
-from app.errors import (
+from app.failures import (
     RunFailure,
     SftpAuthFailed,
     SftpFingerprintMismatch,

@@ -27,6 +27,15 @@ async def roster_moved(connection: AsyncConnection, district_id: str) -> None:
     )
 
 
+async def edits_moved(connection: AsyncConnection, district_id: str) -> None:
+    """Record that certifications or endorsements changed; as `roster_moved`."""
+    await connection.execute(
+        sa.update(District)
+        .where(District.id == district_id)  # type: ignore[arg-type] # same
+        .values(edit_version=District.edit_version + 1)
+    )
+
+
 async def data_versions(connection: AsyncConnection, district_id: str) -> tuple[int, int]:
     """Return the district's (roster_version, edit_version)."""
     query = sa.select(District.roster_version, District.edit_version).where(District.id == district_id)  # type: ignore[call-overload]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from app.errors import RunFailure
+from app.failures import RunFailure
 from app.storage.sftp import Received, SftpLimits, SftpTarget, open_sftp
 from tests.support.openssh import OpenSshServer
 

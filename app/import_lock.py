@@ -1,0 +1,138 @@
+"""The Redis lock of a district's import: it tells writers at once that records are being replaced (I6).
+
+It is the quick answer, not the proof: a lock in Redis can expire while its holder sleeps. What makes the
+exclusion true is the guard in the database (`app/database.py`), so Redis may be away or restart empty.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
+from uuid import UUID
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.lock import Lock
+from redis.exceptions import LockError, RedisError
+
+from app.embedded_redis import redis_url
+from app.failures import DatabaseFailed
+from app.settings import Settings
+
+KEY = "certsync:import-lock:"
+"""Prefix of the lock's key; the district's id follows."""
+TTL = 10.0
+"""Seconds after which the lock of a dead holder is gone."""
+RENEWAL = TTL / 4
+PATIENCE = TTL * 1.5
+"""Seconds that a run waits for the lock of one before it, whose worker may just have died."""
+POLL = 0.2
+ANSWER_LIMIT = 1.0
+"""Seconds that Redis has to connect and to answer: a request must not hang with it."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The run that replaces a district's records, and since when."""
+
+    run_id: UUID
+    since: datetime
+
+    @classmethod
+    def parse(cls, token: str) -> Self:
+        """Read what `HeldLock.token` wrote."""
+        run_id, _, since = token.split("/")
+        return cls(UUID(run_id), datetime.fromisoformat(since))
+
+
+class HeldLock:
+    """The lock of one execution; `token` names it and nobody else."""
+
+    def __init__(self, redis: Redis, district_id: str, run_id: UUID, owner: UUID) -> None:
+        self._redis = redis
+        self._key = f"{KEY}{district_id}"
+        self._lock = Lock(redis, self._key, timeout=TTL, sleep=POLL, thread_local=False)
+        self.token = f"{run_id}/{owner}/{datetime.now(UTC).isoformat(timespec='seconds')}"
+
+    async def acquire(self) -> None:
+        """Take the lock, waiting for one before us to expire; without Redis go on under the guard alone.
+
+        Raises DatabaseFailed when somebody else keeps it.
+        """
+        try:
+            taken = await self._lock.acquire(token=self.token, blocking_timeout=PATIENCE)
+        except (RedisError, OSError) as error:
+            log.warning("import_lock_unavailable", error=type(error).__name__)
+            return
+        if not taken:
+            raise DatabaseFailed(
+                "Another import of the district held its lock. Nothing was changed. Run it again later."
+            )
+
+    async def keep(self) -> None:
+        """Renew the lock until cancelled; take it again when Redis restarted without it."""
+        while True:
+            await asyncio.sleep(RENEWAL)
+            try:
+                if await self._lock.owned():
+                    await self._lock.reacquire()
+                elif not await self._lock.acquire(token=self.token, blocking=False):
+                    log.warning("import_lock_taken")
+            except (RedisError, OSError) as error:
+                log.warning("import_lock_not_renewed", error=type(error).__name__)
+
+    async def is_anothers(self) -> bool:
+        """Tell whether somebody else holds the lock; without Redis, the guard has the last word."""
+        try:
+            found = await self._redis.get(self._key)
+        except (RedisError, OSError) as error:
+            log.warning("import_lock_unknown", error=type(error).__name__)
+            return False
+        return found is not None and found != self.token
+
+    async def release(self) -> None:
+        """Let writers in again; a lock that cannot be released expires."""
+        try:
+            await self._lock.release()
+        except LockError:
+            log.info("import_lock_gone")
+        except (RedisError, OSError) as error:
+            log.warning("import_lock_not_released", error=type(error).__name__)
+
+
+class ImportLock:
+    """The locks of all districts, as one process sees them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._redis: Redis = Redis.from_url(
+            redis_url(settings),
+            socket_timeout=ANSWER_LIMIT,
+            socket_connect_timeout=ANSWER_LIMIT,
+            decode_responses=True,
+        )
+
+    async def holder(self, district_id: str) -> Holder | None:
+        """Return who holds the district's lock; raises RedisError or OSError without Redis."""
+        token = await self._redis.get(f"{KEY}{district_id}")
+        return Holder.parse(token) if token else None
+
+    @asynccontextmanager
+    async def held(self, district_id: str, run_id: UUID, owner: UUID) -> AsyncIterator[HeldLock]:
+        """Hold the district's lock while the body runs. Raises DatabaseFailed if another keeps it."""
+        lock = HeldLock(self._redis, district_id, run_id, owner)
+        await lock.acquire()
+        keeping = asyncio.create_task(lock.keep())
+        try:
+            yield lock
+        finally:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+            await asyncio.shield(lock.release())
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
