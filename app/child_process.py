@@ -43,27 +43,27 @@ class ChildProcess:
     """A started child: wait for its end, or bring it about."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+        self.process = process
 
     @property
     def pid(self) -> int:
         """Process id, and the id of the child's process group."""
-        return self._process.pid
+        return self.process.pid
 
     async def wait(self) -> int:
         """Return the exit code once it has ended; negative is the signal that ended it."""
-        return await self._process.wait()
+        return await self.process.wait()
 
     def kill(self) -> None:
         """Send SIGKILL to the child and to what it started in its process group."""
-        if self._process.returncode is None:
+        if self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):  # it ended this moment: what we want
                 os.killpg(self.pid, signal.SIGKILL)
 
     async def stop(self, limit: float) -> int:
         """Ask it to end (SIGTERM), kill it after `limit` seconds; return the exit code as `wait` does."""
         with contextlib.suppress(ProcessLookupError):  # it has ended already
-            self._process.terminate()
+            self.process.terminate()
         try:
             async with asyncio.timeout(limit):
                 return await self.wait()
@@ -78,6 +78,7 @@ async def start_child(
     env: Mapping[str, str] | None = None,
     inherited: Mapping[str, str] = os.environ,
     output: IO[bytes] | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> ChildProcess:
     """Start a child in our session but in a process group of its own, which ends when we do.
 
@@ -88,6 +89,7 @@ async def start_child(
         env: variables set on top of `inherited`.
         inherited: the environment it starts from, our own when left out.
         output: open file for stdout and stderr; our own when left out.
+        pass_fds: further descriptors that it inherits, under the same numbers.
 
     Raises:
         OSError: the program does not exist or cannot be run.
@@ -98,6 +100,7 @@ async def start_child(
         stdout=output,
         stderr=output,
         env={**inherited, **(env or {})},
+        pass_fds=pass_fds,
         process_group=0,
         preexec_fn=partial(die_with_parent, os.getpid()),
     )

@@ -177,8 +177,8 @@ async def try_guard(connection: AsyncConnection, district_id: str) -> bool:
 async def limit_replace(connection: AsyncConnection) -> None:
     """Let PostgreSQL end this transaction when its worker is stopped or cut off in it (`REPLACE_LIMITS`)."""
     if connection.dialect.name == "postgresql":
-        for name, value in REPLACE_LIMITS.items():
-            await connection.execute(sa.text(f"SET LOCAL {name} = '{value}'"))
+        settings = [sa.func.set_config(name, value, True) for name, value in REPLACE_LIMITS.items()]
+        await connection.execute(sa.select(*settings))
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:

@@ -12,8 +12,10 @@ from app.services.health import HealthService
 from app.services.import_files import ImportFileService
 from app.services.job_classes import JobClassService
 from app.services.record_editing import RecordEditing
+from app.services.run_events import RunEvents
 from app.services.run_execution import RunExecution
 from app.services.runs import RunService
+from app.services.schedule import Schedule
 from app.services.sftp_connection import SftpConnectionService
 from app.services.tasks import TaskService
 from app.settings import Settings
@@ -35,13 +37,17 @@ class Factory:
         self.districts = DistrictService(self.database, settings)
         self.health = HealthService(self.database, self.queue)
         self.tasks = TaskService(self.database)
+        self.schedule = Schedule(self.database, self.queue)
         self.runs = RunService(self.database, self.queue, self.cipher, settings)
-        self.execution = RunExecution(self.database, settings, self.cipher, self.downloads)
+        self.run_events = RunEvents(self.runs)
+        self.execution = RunExecution(
+            self.database, settings, self.cipher, self.downloads, self.import_lock
+        )
         self.editing = RecordEditing(self.database, self.import_lock)
         self.employees = EmployeeService(self.database)
         self.job_classes = JobClassService(self.database)
-        self.certifications = CertificationService(self.database)
-        self.endorsements = EndorsementService(self.database)
+        self.certifications = CertificationService(self.database, self.editing)
+        self.endorsements = EndorsementService(self.database, self.editing)
         self.connections = SftpConnectionService(self.database, self.cipher, settings)
         self.import_files = ImportFileService(self.database)
 

@@ -5,11 +5,11 @@ exclusion true is the guard in the database (`app/database.py`), so Redis may be
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self
+from typing import Self, TypeAlias
 from uuid import UUID
 
 import structlog
@@ -32,7 +32,15 @@ POLL = 0.2
 ANSWER_LIMIT = 1.0
 """Seconds that Redis has to connect and to answer: a request must not hang with it."""
 
+Guarded: TypeAlias = Callable[[], Awaitable[bool]]
+"""Tells whether the database still keeps writers out for us."""
+
 log = structlog.get_logger()
+
+
+async def always() -> bool:
+    """Stand for a guard that cannot be lost."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -73,10 +81,16 @@ class HeldLock:
                 "Another import of the district held its lock. Nothing was changed. Run it again later."
             )
 
-    async def keep(self) -> None:
-        """Renew the lock until cancelled; take it again when Redis restarted without it."""
+    async def keep(self, guarded: Guarded) -> None:
+        """Renew the lock until cancelled; take it again when Redis restarted without it.
+
+        Not without the guard: who is cut off from the database alone must not keep writers out for ever.
+        """
         while True:
             await asyncio.sleep(RENEWAL)
+            if not await guarded():
+                log.warning("import_lock_without_guard")
+                continue
             try:
                 if await self._lock.owned():
                     await self._lock.reacquire()
@@ -121,11 +135,13 @@ class ImportLock:
         return Holder.parse(token) if token else None
 
     @asynccontextmanager
-    async def held(self, district_id: str, run_id: UUID, owner: UUID) -> AsyncIterator[HeldLock]:
+    async def held(
+        self, district_id: str, run_id: UUID, owner: UUID, guarded: Guarded = always
+    ) -> AsyncIterator[HeldLock]:
         """Hold the district's lock while the body runs. Raises DatabaseFailed if another keeps it."""
         lock = HeldLock(self._redis, district_id, run_id, owner)
         await lock.acquire()
-        keeping = asyncio.create_task(lock.keep())
+        keeping = asyncio.create_task(lock.keep(guarded))
         try:
             yield lock
         finally:

@@ -24,6 +24,8 @@ from app.settings import Settings
 
 QUEUE = "certsync:queue"
 RUN_JOB = "run_import"
+ANSWER_LIMIT = 3.0
+"""Seconds that Redis has to take a message: a request must not hang with it."""
 
 log = structlog.get_logger()
 
@@ -80,8 +82,9 @@ class JobQueue:
         A lost nudge is harmless: the sweep finds the waiting run and asks again.
         """
         try:
-            redis = await self._connect()
-            await redis.enqueue_job(RUN_JOB, str(run_id), _job_id=f"run:{run_id}:{nudge}")
+            async with asyncio.timeout(ANSWER_LIMIT):
+                redis = await self._connect()
+                await redis.enqueue_job(RUN_JOB, str(run_id), _job_id=f"run:{run_id}:{nudge}")
         except (RedisError, OSError) as error:
             log.warning("enqueue_failed", run_id=str(run_id), error=type(error).__name__)
             return False

@@ -14,9 +14,12 @@ from app.api import (
     employees,
     endorsements,
     health,
+    idempotency,
     import_files,
+    import_lock,
     job_classes,
     problems,
+    run_events,
     runs,
     sftp_connection,
     tasks,
@@ -29,8 +32,10 @@ from app.settings import Settings
 ROUTERS = (
     tasks.router,
     runs.router,
+    run_events.router,
     certifications.router,
     endorsements.router,
+    import_lock.router,
     employees.router,
     job_classes.router,
     sftp_connection.router,
@@ -61,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     problems.add_problem_handlers(app)
+    idempotency.add_repeated_answers(app)
     add_openapi(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -20,6 +20,7 @@ from app.embedded_redis import STOP_LIMIT, EmbeddedRedis, find_server
 from app.errors import ConfigurationError
 from app.local_address import base_url, free_port, health_status
 from app.settings import PREFIX, Settings
+from app.watchdog import start_watched
 
 READY_LIMIT = 60.0
 """Seconds until `/health/ready` must say `ready`."""
@@ -176,9 +177,10 @@ def api_and_worker(host: str, port: int, env: Mapping[str, str]) -> list[Service
     """Return the services that are this program itself, run with `env` on top of our environment."""
     command = (sys.executable, "-m", "app.cli")
     serve = (*command, "serve", "--host", host, "--port", str(port))
+    start_worker = partial(start_watched, "worker", (*command, "worker"), env=env)
     return [
         Service("api", partial(start_child, serve, env=env)),
-        Service("worker", partial(start_child, (*command, "worker"), env=env), stop_limit=30, restarts=4),
+        Service("worker", start_worker, stop_limit=30, restarts=4),
     ]
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from app.constants import DEFAULT_DISTRICT, RunStatus
 from app.factory import Factory
-from app.models import Certification, Endorsement, ImportFile
+from app.models import Certification, Endorsement, ImportFile, Run
 from app.services.runs import RunOptions
 from app.settings import Settings
 
@@ -31,7 +31,7 @@ def measure_import(settings: Settings, file: Path, *, empty: bool) -> Measured:
     environment = os.environ | {"CERTSYNC_DATA_DIR": str(settings.data_dir), "CERTSYNC_PDF_ROWS": "1"}
     if settings.database_url is not None:
         environment["CERTSYNC_DATABASE_URL"] = settings.database_url.get_secret_value()
-    command = [sys.executable, "-m", "benchmarks.import_child", str(file), str(int(empty))]
+    command = [sys.executable, "-m", "benchmarks.import_child", str(file), "empty" if empty else "once"]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
@@ -45,27 +45,36 @@ def peak_mib() -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-async def run_import(file: Path, *, empty: bool) -> Measured:
-    """Run one import with the settings of the environment."""
+async def run_import(file: Path, mode: str) -> Measured:
+    """Run one import with the settings of the environment, or one after the other until killed."""
     factory = Factory(Settings())
     try:
-        if empty:
+        while mode == "again":
+            await one_import(factory, file)
+        if mode == "empty":
             async with factory.database.write() as session:
                 connection = await session.connection()
                 for table in (Endorsement, Certification, ImportFile):
                     await connection.execute(sa.delete(table))
         idle = peak_mib()
-        run = await factory.runs.start_local(DEFAULT_DISTRICT, "benchmark", "benchmark", RunOptions())
-        await factory.execution.execute(run.id, file)
-        ended = await factory.runs.get(DEFAULT_DISTRICT, run.id)
-        if ended.status != RunStatus.SUCCEEDED or ended.actual_start is None or ended.ended_at is None:
-            raise SystemExit(f"the import failed: {ended.failure_code} {ended.failure_message}")
-        seconds = (ended.ended_at - ended.actual_start).total_seconds()
-        return Measured(seconds, idle, peak_mib())
+        ended = await one_import(factory, file)
+        assert ended.actual_start is not None
+        assert ended.ended_at is not None
+        return Measured((ended.ended_at - ended.actual_start).total_seconds(), idle, peak_mib())
     finally:
         await factory.close()
 
 
+async def one_import(factory: Factory, file: Path) -> Run:
+    """Import the file and return the ended run; ends the process when it failed."""
+    run = await factory.runs.start_local(DEFAULT_DISTRICT, "benchmark", "benchmark", RunOptions())
+    await factory.execution.execute(run.id, file)
+    ended = await factory.runs.get(DEFAULT_DISTRICT, run.id)
+    if ended.status != RunStatus.SUCCEEDED:
+        raise SystemExit(f"the import failed: {ended.failure_code} {ended.failure_message}")
+    return ended
+
+
 if __name__ == "__main__":
-    measured = asyncio.run(run_import(Path(sys.argv[1]), empty=sys.argv[2] == "1"))
+    measured = asyncio.run(run_import(Path(sys.argv[1]), sys.argv[2]))
     print(json.dumps(vars(measured)))

@@ -1,10 +1,19 @@
-"""Puts a world's roster into an empty database."""
+"""What every part begins with: a seeded world, an empty database of its own with the world's roster."""
+
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import SecretStr
 
 from app import migrations
 from app.constants import DEFAULT_DISTRICT
-from app.demo.world import World
+from app.demo.world import World, make_world, write_licence_file
 from app.factory import Factory
 from app.settings import Settings
+from tests.support.postgres import PostgresCluster
 
 BULK = 10_000
 FIELDS = (
@@ -32,3 +41,28 @@ async def prepare(settings: Settings, world: World) -> None:
             await factory.employees.put_all(DEFAULT_DISTRICT, people[start : start + BULK])
     finally:
         await factory.close()
+
+
+def licence_file(employees: int, rows: int, directory: Path) -> tuple[World, Path]:
+    """Make a world and its licence file."""
+    world = make_world(employees=employees, rows=rows, today=datetime.now(UTC).date())
+    return world, write_licence_file(world, directory)
+
+
+@contextmanager
+def settings_of(database: str, directory: Path) -> Iterator[Settings]:
+    """Yield the settings of an empty database of its own."""
+    directory.mkdir()
+    if database == "sqlite":
+        yield Settings(data_dir=directory)
+        return
+    cluster = PostgresCluster(fsync=True)
+    try:
+        yield Settings(data_dir=directory, database_url=SecretStr(cluster.create_database()))
+    finally:
+        cluster.stop()
+
+
+def spread(values: list[float], digits: int = 2) -> str:
+    """Return median, least and most as text."""
+    return f"{statistics.median(values):8.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"

@@ -5,20 +5,25 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.api import api, logs
+from tests.support.by_hand import lenient
 from tests.support.databases import migrated_postgres, migrated_sqlite, settings
 from tests.support.imports import factory
 from tests.support.openssh import openssh_password, openssh_server
 from tests.support.postgres import PostgresCluster
+from tests.support.recovery import hasty, unhurried
 
 __all__ = [
     "api",
     "factory",
+    "hasty",
+    "lenient",
     "logs",
     "migrated_postgres",
     "migrated_sqlite",
     "openssh_password",
     "openssh_server",
     "settings",
+    "unhurried",
 ]
 
 

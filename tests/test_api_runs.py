@@ -15,7 +15,7 @@ from app.storage.runs import error_log_place
 from tests.support.api import HERE, THERE, Api, places, problem
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-FILES = ("report.pdf", "report.json", "skipped.csv", "rejected.csv")
+FILES = ("report.pdf", "report.json", "skipped.csv", "rejected.csv", "changes.csv")
 
 
 def task(**values: Any) -> Task:
@@ -95,7 +95,6 @@ async def test_accept_shrink_is_kept_with_the_run(api: Api) -> None:
 @pytest.mark.parametrize(
     ("body", "place"),
     [
-        ({"kind": "preview"}, ["body", "kind"]),
         ({"kind": "dance"}, ["body", "kind"]),
         ({"accept_shrink": 1}, ["body", "accept_shrink"]),
         ({"shrink": True}, ["body", "shrink"]),

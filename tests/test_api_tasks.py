@@ -1,4 +1,4 @@
-"""Tasks over HTTP: the schedule is validated and stored (I7)."""
+"""Tasks over HTTP: the schedule is validated, stored, and stands on the list of runs (I7, I9)."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,6 +9,7 @@ from app.constants import Role, RunKind, RunTrigger
 from app.models import Run
 from app.models.base import utc_now
 from tests.support.api import HERE, THERE, Api, places, problem
+from tests.support.schedules import clock
 
 ACTIVE = {
     "description": "Nightly import",
@@ -29,33 +30,86 @@ async def create(api: Api, **changes: Any) -> dict[str, Any]:
 
 
 async def test_create_read_change_delete(api: Api) -> None:
-    task = await create(api)
-    own = {name: task[name] for name in ("id", "created_at", "updated_at", "version")}
-    assert task == {
-        **ACTIVE,
-        **own,
-        "recurrence": ["mon", "fri"],
-        "timezone": "America/New_York",
-        "next_run_at": None,
-        "created_by": "kmarsh",
-        "updated_by": "kmarsh",
-    }
-    assert task["created_at"].endswith("Z")
-    path = f"/tasks/{task['id']}"
-    read = await api.get(path, role=Role.VIEWER)
-    assert (read.json(), read.headers["ETag"]) == (task, f'"{task["version"]}"')
+    with clock("2026-08-20T12:00") as moved:
+        task = await create(api)
+        own = {name: task[name] for name in ("id", "created_at", "updated_at", "version")}
+        assert task == {
+            **ACTIVE,
+            **own,
+            "recurrence": ["mon", "fri"],
+            "timezone": "America/New_York",
+            "next_run_at": "2026-09-04T04:00:00Z",  # the first Friday of September
+            "created_by": "kmarsh",
+            "updated_by": "kmarsh",
+        }
+        assert task["created_at"] == "2026-08-20T12:00:00Z"
+        path = f"/tasks/{task['id']}"
+        read = await api.get(path, role=Role.VIEWER)
+        assert (read.json(), read.headers["ETag"]) == (task, f'"{task["version"]}"')
 
-    changed = (await api.call("PATCH", path, {"time": "14:45", "recurrence": ["sun"]})).json()
-    assert changed["version"] > task["version"]
-    assert {name for name in task if changed[name] != task[name]} == {
-        "time",
-        "recurrence",
-        "updated_at",
-        "version",
+        moved.shift(60)
+        changed = (await api.call("PATCH", path, {"time": "14:45", "recurrence": ["sun"]})).json()
+        assert changed["version"] > task["version"]
+        assert {name for name in task if changed[name] != task[name]} == {
+            "time",
+            "recurrence",
+            "next_run_at",
+            "updated_at",
+            "version",
+        }
+        assert changed["next_run_at"] == "2026-09-06T18:45:00Z"
+        assert (await api.get(path)).json() == changed
+        assert (await api.call("DELETE", path)).status_code == 204
+        problem(await api.get(path), 404, "not-found")
+
+
+async def test_the_next_occurrence_stands_on_the_list_of_runs(api: Api) -> None:
+    async def listed() -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = (await api.get("/runs", role=Role.VIEWER)).json()["items"]
+        return items
+
+    task = await create(api)
+    (run,) = await listed()
+    assert run["scheduled_start"] == task["next_run_at"]
+    shown = {
+        "task_id": task["id"],
+        "task_description": "Nightly import",
+        "kind": "import",
+        "trigger": "schedule",
+        "status": "waiting",
+        "actual_start": None,
+        "run_by": "kmarsh",
+        "late": False,
     }
-    assert (await api.get(path)).json() == changed
+    assert {name: run[name] for name in shown} == shown
+    assert (await api.get("/runs", district=THERE)).json()["items"] == []
+
+    path = f"/tasks/{task['id']}"
+    renamed = (await api.call("PATCH", path, {"description": "By night"})).json()
+    assert renamed["next_run_at"] == task["next_run_at"]
+    assert await listed() == [run | {"task_description": "By night"}]
+    moved = (await api.call("PATCH", path, {"time": "14:45"})).json()
+    assert [run["scheduled_start"] for run in await listed()] == [moved["next_run_at"]]
+    assert moved["next_run_at"] != task["next_run_at"]
+    off = (await api.call("PATCH", path, {"status": "inactive"})).json()
+    assert (off["next_run_at"], await listed()) == (None, [])
+    on = (await api.call("PATCH", path, {"status": "active"})).json()
+    assert [run["scheduled_start"] for run in await listed()] == [on["next_run_at"]]
     assert (await api.call("DELETE", path)).status_code == 204
-    problem(await api.get(path), 404, "not-found")
+    assert await listed() == []
+
+
+async def test_a_refused_change_moves_nothing(api: Api) -> None:
+    task = await create(api)
+    path = f"/tasks/{task['id']}"
+    before = (await api.get("/runs")).json()
+    stale = {"If-Match": '"0"'}
+    problem(await api.call("PATCH", path, {"time": "14:45"}, headers=stale), 412, "precondition-failed")
+    problem(await api.call("DELETE", path, headers=stale), 412, "precondition-failed")
+    assert places(await api.call("PATCH", path, {"time": "14:45", "recurrence": []})) == [
+        ["body", "recurrence"]
+    ]
+    assert (await api.get("/runs")).json() == before
 
 
 async def test_inactive_needs_no_schedule_and_active_does(api: Api) -> None:
@@ -67,7 +121,8 @@ async def test_inactive_needs_no_schedule_and_active_does(api: Api) -> None:
     assert places(await api.call("PATCH", f"/tasks/{task['id']}", {"status": "active"})) == required
     assert (await api.get(f"/tasks/{task['id']}")).json() == task
     active = await create(api)
-    assert places(await api.call("PATCH", f"/tasks/{active['id']}", {"time": None})) == [["body", "time"]]
+    for name, empty in (("scheduled_start_date", None), ("time", None), ("recurrence", [])):
+        assert places(await api.call("PATCH", f"/tasks/{active['id']}", {name: empty})) == [["body", name]]
     off = await api.call("PATCH", f"/tasks/{active['id']}", {"status": "inactive", "time": None})
     assert off.json()["time"] is None
 
@@ -82,6 +137,7 @@ async def test_inactive_needs_no_schedule_and_active_does(api: Api) -> None:
         ("scheduled_start_date", "2026-02-30", ["scheduled_start_date"]),
         ("scheduled_start_date", "01/09/2026", ["scheduled_start_date"]),
         ("scheduled_start_date", 20260901, ["scheduled_start_date"]),
+        ("scheduled_start_date", "2101-01-01", ["scheduled_start_date"]),
         ("time", "24:00", ["time"]),
         ("time", "2:30", ["time"]),
         ("time", "02:30:00", ["time"]),

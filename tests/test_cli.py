@@ -218,6 +218,21 @@ def test_import_of_a_local_file_ends_with_the_path_of_the_pdf(instance: Path) ->
     assert pdf.read_bytes().startswith(b"%PDF")
 
 
+def test_preview_shows_the_figures_and_changes_nothing(instance: Path) -> None:
+    roster, file = instance / "employees.csv", instance / "Curr_Lic_Eds_End_Limits_20261120.csv"
+    roster.write_text(EMPLOYEES + "1,7,Roy,Luc,active,\n")
+    succeeded(certsync(instance, "employees", "load", str(roster)))
+    file.write_text("EducatorID,LastName,FirstName,LicenseNumber,LicenseStatus\n7,Roy,Luc,L1,ACT\n")
+    for _ in range(2):  # the first leaves nothing behind
+        shown = succeeded(certsync(instance, "import", str(file), "--preview"))
+        assert re.search(r"certifications added\W+1\b", shown)
+        assert "This was a preview. Nothing was changed." in shown
+        assert Path(shown.splitlines()[-1]).read_bytes().startswith(b"%PDF")
+    shown = succeeded(certsync(instance, "import", str(file)))
+    assert re.search(r"certifications added\W+1\b", shown)
+    assert "Nothing was changed." not in shown
+
+
 def test_import_that_fails_says_why_and_exits_with_1(instance: Path) -> None:
     file = instance / "Curr_Lic_Eds_End_Limits_20261120.csv"
     file.write_text("EducatorID,LastName\n1,Roy\n")

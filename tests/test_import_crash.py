@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.factory import Factory
 from app.models.base import utc_now
+from app.pipeline.plan import Plan
 from app.pipeline.run import ImportRun
 from app.storage.runs import STALE
 from tests.support.imports import (
@@ -72,18 +72,18 @@ class FailingReplace:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.at = 0
         self.executed = 0
-        replace = ImportRun._replace
+        write = ImportRun._write
 
-        async def failing(importing: ImportRun, connection: AsyncConnection, *arguments: Any) -> None:
+        async def failing(importing: ImportRun, plan: Plan, *arguments: Any, **options: Any) -> Any:
             self.executed = 0
-            sync = connection.sync_connection
+            sync = plan.connection.sync_connection
             sa.event.listen(sync, "before_cursor_execute", self._count)
             try:
-                await replace(importing, connection, *arguments)
+                return await write(importing, plan, *arguments, **options)
             finally:
                 sa.event.remove(sync, "before_cursor_execute", self._count)
 
-        monkeypatch.setattr(ImportRun, "_replace", failing)
+        monkeypatch.setattr(ImportRun, "_write", failing)
 
     @property
     def code(self) -> str:
@@ -127,7 +127,7 @@ async def test_a_failure_before_the_replace_leaves_the_old_data(
             raise InjectedError
 
         with monkeypatch.context() as patch:
-            patch.setattr(f"app.pipeline.run.{step}", failing)
+            patch.setattr(f"app.pipeline.plan.{step}", failing)
             run = await run_import(imported, path)
         assert (run.status, run.failure_code) == ("failed", "internal_error"), step
         assert await records(imported) == before

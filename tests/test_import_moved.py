@@ -10,11 +10,13 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
+from app import database
 from app.constants import EmployeeStatus
+from app.errors import ServiceUnavailableError
 from app.factory import Factory
 from app.models import District
-from app.pipeline import heartbeat
-from app.pipeline import run as pipeline
+from app.pipeline import heartbeat, plan
+from app.pipeline.run import PASSES
 from app.pipeline.summary import summarise
 from tests.support.imports import (
     DISTRICT,
@@ -58,7 +60,7 @@ def in_the_middle(monkeypatch: pytest.MonkeyPatch, hook: Hook) -> list[int]:
         await hook(passes[-1])
         return await summarise(*arguments)
 
-    monkeypatch.setattr(pipeline, "summarise", hooked)
+    monkeypatch.setattr(plan, "summarise", hooked)
     return passes
 
 
@@ -113,20 +115,46 @@ async def test_a_record_that_was_edited_is_compared_again(
     ]
 
 
-async def test_a_roster_that_never_rests_fails_the_run(
-    imported: Factory, new_file: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("which", ["roster", "edits"])
+async def test_data_that_never_rest_are_replaced_under_the_guard(
+    imported: Factory, new_file: Path, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
-    async def change(number: int) -> None:
-        await imported.employees.put_all(DISTRICT, [{**BO, "legal_first_name": "Bo" + "b" * number}])
+    """The last pass sees the very last change, and nobody can make another one meanwhile."""
 
-    before = await records(imported)
-    with monkeypatch.context() as patch:
-        passes = in_the_middle(patch, change)
-        run = await run_import(imported, new_file)
-    assert (run.status, run.failure_code) == ("failed", "database_error")
-    assert passes == list(range(1, pipeline.PASSES + 1))
-    assert await records(imported) == before
-    await succeed(imported, new_file)
+    async def change(number: int) -> None:
+        if number == PASSES:
+            with pytest.raises(ServiceUnavailableError):
+                await imported.employees.put_all(DISTRICT, [{**BO, "legal_first_name": "Late"}])
+        elif which == "roster":
+            hired = employee(f"E{number + 2}", str(number + 8), "Ray", "Cy")
+            await imported.employees.put_all(DISTRICT, [hired])
+        else:
+            await write(
+                imported,
+                sa.update(certification)
+                .where(certification.c.license_number == "L1")
+                .values(status=f"by hand {number}", source="manual"),
+                sa.update(District).values(edit_version=District.edit_version + 1),
+            )
+
+    impatient(imported, monkeypatch)
+    passes = in_the_middle(monkeypatch, change)
+    run = await run_import(imported, new_file)
+    assert run.status == "succeeded", run.failure_message
+    assert passes == list(range(1, PASSES + 1))
+    assert await held(imported) == ({"L2", "L8", "L3"} if which == "roster" else {"L2", "L8"})
+    found = await lists(imported, run)
+    assert len(found.get("overwritten", [])) == (which == "edits")
+    assert len(found["change"]) == (3 if which == "roster" else 2)
+    await imported.employees.put_all(DISTRICT, [{**BO, "legal_first_name": "Later"}])
+
+
+def impatient(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let writers give up after half a second."""
+    monkeypatch.setattr(database, "GUARD_WAIT", "500ms")
+    if factory.database.is_sqlite:
+        sync = factory.database.engine.sync_engine
+        sa.event.listen(sync, "begin", lambda opened: opened.exec_driver_sql("PRAGMA busy_timeout=500"))
 
 
 async def test_a_change_that_no_import_reads_does_not_matter(

@@ -14,8 +14,7 @@ from app.errors import ReportNotReadyError, RunInProgressError
 from app.factory import Factory
 from app.models import Run
 from app.models.base import utc_now
-from app.pipeline import heartbeat
-from app.pipeline import run as pipeline
+from app.pipeline import heartbeat, plan
 from app.pipeline.fetch import FetchedFile, Fetcher
 from app.pipeline.layout import layout_for_state
 from app.pipeline.pdf import render_pdf
@@ -73,7 +72,7 @@ def hang_before_replace(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
         reached.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(pipeline, "summarise", hang)
+    monkeypatch.setattr(plan, "summarise", hang)
     return reached
 
 

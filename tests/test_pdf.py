@@ -19,6 +19,7 @@ from app.pipeline import pdf
 from app.pipeline.pdf import PdfFailed, render_pdf, report_html
 from app.pipeline.render_pdf import MEMORY_LIMIT
 from tests.support import report_data
+from tests.support.pdf_text import text_of
 from tests.support.processes import ROOT, alive, until, until_async
 
 ENDLESS = {"skipped": 6_000}  # a minute of rendering
@@ -27,16 +28,11 @@ import asyncio
 from pathlib import Path
 from app.pipeline.pdf import render_pdf
 from tests.support import report_data
+from tests.support.pdf_text import text_of
 
 report = report_data.report(**{ENDLESS})
 asyncio.run(render_pdf(report, Path("never.pdf"), timeout=600, max_rows=6_000))
 """
-
-
-async def text_of(report: dict[str, Any], target: Path, max_rows: int = 500) -> str:
-    """Return the text of the report's PDF with single spaces, as it is read aloud."""
-    await render_pdf(report, target, timeout=60, max_rows=max_rows)
-    return " ".join(" ".join(page.extract_text() for page in pypdf.PdfReader(target).pages).split())
 
 
 def renderers(parent: int) -> list[int]:
@@ -112,7 +108,7 @@ async def test_every_list_is_printed_with_what_disagrees(tmp_path: Path) -> None
         "E10000 O'Brien-Smith, Mary Kate TCH-HS",
         "E10000 O'Brien-Smith, Mary Kate L-60000 Level II Professional Jun 30, 2026",
         "E10000 400100 O'Brien-Smith, Mary Kate Maidenname, Pat 2",
-        "E10000 Certification L-60000 changed it hr.admin Nov 19, 2026, 10:04:05 AM EST",
+        "E10000 Certification L-60000 changed hr.admin Nov 19, 2026, 10:04:05 AM EST",
         "E10000 O'Brien-Smith, Mary Kate Endorsement L-60000 2-05 Issue date and expiration date",
         "E10000 L-60000 Level I Professional 2 ACT, issued blank, expires Jun 30, 2029",
         "1000 LicenseExpirationDate 13/45/2026 is not a date in any of the known formats",

@@ -17,6 +17,7 @@ from app.embedded_redis import socket_path
 from app.settings import Settings
 from app.supervisor import ServiceFailed, wait_until_ready, where_things_are
 from tests.support.processes import ROOT, alive, until
+from tests.support.standins import SILENCE_LIMIT
 
 READY = "certsync is ready."
 
@@ -194,6 +195,24 @@ def test_dead_worker_is_replaced(start_up: StartUp) -> None:
     assert up.end() == 0
     assert up.events[-2].startswith("worker ends")
     assert not alive(up.pids("worker")[-1])
+
+
+def test_stopped_worker_is_replaced_and_the_others_go_on(start_up: StartUp) -> None:
+    up = start_up().until_ready()
+    stopped, *others = up.children()
+    until(lambda: f"signs {stopped}" in up.events)
+    os.kill(stopped, signal.SIGSTOP)
+    up.until_workers(2)
+    assert not alive(stopped)
+    assert up.children() == [up.pids("worker")[-1], *others]
+    assert all(alive(pid) for pid in up.children())
+    silent = next(line for line in up.text.splitlines() if "service_silent" in line)
+    assert "worker" in silent
+    assert str(stopped) in silent
+    assert f"{SILENCE_LIMIT:.1f}" in silent
+    up.process.terminate()
+    assert up.end() == 0
+    assert up.events[-2].startswith("worker ends")
 
 
 def test_worker_that_keeps_dying_ends_everything(start_up: StartUp) -> None:

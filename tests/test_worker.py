@@ -5,9 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
+import time_machine
+from arq import Retry
 from arq.worker import Worker
 from pydantic import SecretStr
 
@@ -19,11 +22,15 @@ from app.models import District, Run, Task
 from app.models.base import utc_now
 from app.services import run_execution
 from app.services.runs import RunOptions
+from app.services.schedule import Schedule
 from app.settings import Settings
 from app.storage.runs import STALE
 from tests.support.imports import DISTRICT, empty_pdf
+from tests.support.processes import until_async
+from tests.support.schedules import create, scheduled
+from workers import run_import as job
 from workers.settings import create_worker
-from workers.sweep import PATIENCE, sweep
+from workers.sweep import NUDGE_SECONDS, PATIENCE, sweep
 
 SECONDS = 30
 
@@ -109,14 +116,17 @@ async def test_run_now_reaches_a_worker(service: Factory) -> None:
     assert await service.queue.live_workers() == 0
 
 
-async def test_duplicate_messages_make_one_execution(service: Factory) -> None:
+async def test_duplicate_messages_make_one_execution(
+    service: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "GIVE_BACK_SECONDS", 0.1)
     run = await add_run(service)
     for message in ("1", "1", "2", "again"):
         assert await service.queue.enqueue_run(run.id, message)
     async with working(service.settings) as worker:
         await ended(service, run)
         async with asyncio.timeout(SECONDS):
-            while worker.jobs_complete < 3 + 1:  # the sweep at start-up is a job too
+            while worker.jobs_complete < 3 + 2:  # tick and sweep at start-up are jobs too
                 await asyncio.sleep(0.05)
     assert (await service.runs.get(DISTRICT, run.id)).attempt == 1
 
@@ -185,6 +195,89 @@ async def test_run_waits_when_redis_is_away(settings: Settings, tmp_path: Path) 
         assert (await factory.runs.get(DISTRICT, run.id)).status == RunStatus.WAITING
     finally:
         await factory.close()
+
+
+async def test_a_scheduled_run_reaches_a_worker(service: Factory) -> None:
+    with time_machine.travel(utc_now() - timedelta(days=3)):
+        task = await create(service)
+    async with working(service.settings):  # it looks at the clock when it starts
+        (due, following) = await until_scheduled(service, task)
+        run = await ended(service, due)
+    assert (run.trigger, run.slot, run.late) == (RunTrigger.SCHEDULE, task.next_run_at, True)
+    assert run.failure_code == "sftp_not_configured"
+    assert following.status == RunStatus.WAITING
+    assert following.scheduled_start > utc_now()
+
+
+async def until_scheduled(factory: Factory, task: Task) -> list[Run]:
+    """Wait until a tick has placed the task's next occurrence."""
+    async with asyncio.timeout(SECONDS):
+        while len(runs := await scheduled(factory, task)) < 2:
+            await asyncio.sleep(0.05)
+    return runs
+
+
+async def test_runs_never_keep_the_worker_from_its_chores(
+    service: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many more runs are due than a worker executes at once; the clock is looked at, and lost runs found."""
+    executing, most, done, release = set[UUID](), 0, set[UUID](), asyncio.Event()
+
+    async def execute(_self: object, run_id: UUID) -> None:
+        nonlocal most
+        executing.add(run_id)
+        most = max(most, len(executing))
+        await release.wait()
+        executing.remove(run_id)
+        done.add(run_id)
+
+    monkeypatch.setattr(run_execution.RunExecution, "execute", execute)
+    monkeypatch.setattr(job, "GIVE_BACK_SECONDS", 1)
+    waiting = {uuid4() for _ in range(30)}
+    for run_id in waiting:
+        await service.queue.enqueue_run(run_id, "due")
+    async with working(service.settings) as worker:
+        try:
+            await until_async(lambda: worker.jobs_retried >= len(waiting) - job.RUNS_AT_ONCE, SECONDS)
+            with time_machine.travel(utc_now() - timedelta(days=3)):
+                task = await create(service)
+            redis = await service.queue._connect()
+            for chore in ("cron:tick", "cron:sweep"):
+                assert await redis.enqueue_job(chore, _job_id=f"{chore}:now")
+            await until_scheduled(service, task)
+            async with asyncio.timeout(SECONDS):
+                while await redis.exists("arq:job:cron:sweep:now"):
+                    await asyncio.sleep(0.05)
+            assert (len(executing), done) == (job.RUNS_AT_ONCE, set())
+        finally:
+            release.set()
+        await until_async(lambda: waiting <= done, SECONDS)
+    assert most == job.RUNS_AT_ONCE
+
+
+async def test_a_full_worker_gives_a_message_back_until_the_sweep_has_sent_another() -> None:
+    full: dict[str, Any] = {"executing": set(range(job.RUNS_AT_ONCE)), "job_id": "another"}
+    with pytest.raises(Retry) as given_back:
+        await job.run_import(full | {"job_try": 1}, str(uuid4()))
+    assert given_back.value.defer_score == job.GIVE_BACK_SECONDS * 1000
+    await job.run_import(full | {"job_try": job.GIVE_BACK_TRIES}, str(uuid4()))
+    assert job.GIVE_BACK_SECONDS * job.GIVE_BACK_TRIES >= NUDGE_SECONDS
+    assert full["executing"] == set(range(job.RUNS_AT_ONCE))
+
+
+async def test_a_worker_starts_although_the_schedule_cannot_be_recomputed(
+    service: Factory, monkeypatch: pytest.MonkeyPatch, logs: list[Any]
+) -> None:
+    async def fail(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(Schedule, "recompute", fail)
+    run = await add_run(service)
+    await service.queue.enqueue_run(run.id, "start")
+    async with working(service.settings):
+        await ended(service, run)
+    (event,) = [event for event in logs if event["event"] == "recompute_failed"]
+    assert event["error"] == "OSError"
 
 
 def test_jobs_are_json() -> None:

@@ -14,12 +14,17 @@ from app.constants import WORKER_KEYS
 from app.factory import Factory
 from app.job_queue import QUEUE, RUN_JOB, deserialize, redis_settings, serialize
 from app.settings import Settings
-from workers.run_import import run_import
+from app.watchdog import signs_of_life
+from workers.run_import import RUNS_AT_ONCE, run_import
 from workers.sweep import sweep
+from workers.tick import recompute, tick
 
-RUNS_AT_ONCE = 2
-"""Runs of different districts that one worker executes side by side."""
+TICK_SECONDS = {0, 15, 30, 45}
 SWEEP_SECONDS = {5, 20, 35, 50}
+CHORE_SLOTS = 8
+"""Jobs beside the runs: tick, sweep, and messages that are about to be given back."""
+CHORE_LIMIT = 60
+"""Seconds after which a tick or a sweep that hangs is stopped; the next one goes on."""
 GRACE = 20
 """Seconds that a stopping worker gives its runs before it puts them back."""
 HEALTH_INTERVAL = 5
@@ -32,20 +37,25 @@ def create_worker(settings: Settings) -> Worker:
 
     async def startup(ctx: dict[str, Any]) -> None:
         ctx["factory"] = Factory(settings)
+        ctx["executing"] = set()
+        await recompute(ctx["factory"])
 
     async def shutdown(ctx: dict[str, Any]) -> None:
         await ctx["factory"].close()
 
     return Worker(
         functions=[func(run_import, name=RUN_JOB)],
-        cron_jobs=[cron(sweep, second=SWEEP_SECONDS, run_at_startup=True)],
+        cron_jobs=[
+            cron(tick, second=TICK_SECONDS, run_at_startup=True, timeout=CHORE_LIMIT),
+            cron(sweep, second=SWEEP_SECONDS, run_at_startup=True, timeout=CHORE_LIMIT),
+        ],
         on_startup=startup,
         on_shutdown=shutdown,
         redis_settings=redis_settings(settings, patient=True),
         queue_name=QUEUE,
         job_serializer=serialize,
         job_deserializer=deserialize,
-        max_jobs=RUNS_AT_ONCE + 1,
+        max_jobs=RUNS_AT_ONCE + CHORE_SLOTS,
         # The run's own limit ends it in good order; this one only catches what hangs beyond it.
         job_timeout=settings.run_timeout + settings.pdf_timeout + 300,
         job_completion_wait=GRACE,
@@ -61,10 +71,11 @@ def create_worker(settings: Settings) -> Worker:
 
 async def run_worker(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT; runs that are not done within `GRACE` are put back."""
-    worker = create_worker(settings)
-    try:
-        await worker.async_run()
-    except asyncio.CancelledError:
-        log.info("worker_stopped")
-    finally:
-        await worker.close()
+    async with signs_of_life():
+        worker = create_worker(settings)
+        try:
+            await worker.async_run()
+        except asyncio.CancelledError:
+            log.info("worker_stopped")
+        finally:
+            await worker.close()

@@ -7,7 +7,8 @@ import structlog
 
 from app.factory import Factory
 from app.models.base import utc_now
-from app.storage import runs
+from app.services.idempotency import KEPT
+from app.storage import idempotency_keys, runs
 
 PATIENCE = timedelta(seconds=15)
 """How long a due run may wait before its message counts as lost."""
@@ -28,6 +29,7 @@ async def sweep(ctx: dict[str, Any]) -> None:
     async with factory.database.write() as session:
         connection = await session.connection()
         await runs.end_lost_from_disk(connection, now)
+        await idempotency_keys.forget(connection, now - KEPT)
         abandoned = await runs.abandoned(connection, now, PATIENCE)
         unreported = await runs.without_report(connection, now - runs.STALE * 2)
     nudge = f"sweep-{int(now.timestamp()) // NUDGE_SECONDS}"

@@ -5,11 +5,13 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from app.api.dependencies import Admin, FactoryDep, IfMatch, Viewer
-from app.api.pages import PageOf, PageQuery
+from app.api.idempotency import KEYED, IdempotencyDep
+from app.api.pages import PageOf
 from app.api.problems import problems
 from app.api.router import api_router
 from app.api.schemas.base import Code
 from app.api.schemas.employees import BulkCounts, EmployeeBulk, EmployeeOut, EmployeePut
+from app.api.schemas.queries import EmployeeQuery
 from app.api.versions import same_key, tagged
 from app.errors import ConflictError, NotFoundError, PreconditionFailedError
 
@@ -21,21 +23,24 @@ router = api_router("employees", tag="Employees")
 
 @router.get("", summary="List employees")
 async def list_employees(
-    caller: Viewer, factory: FactoryDep, query: Annotated[PageQuery, Query()]
+    caller: Viewer, factory: FactoryDep, query: Annotated[EmployeeQuery, Query()]
 ) -> PageOf[EmployeeOut]:
-    """Employees of the district, by number."""
+    """Employees of the district, by default by number."""
     page = await factory.employees.page(caller.district, query.page)
     return PageOf[EmployeeOut].model_validate(page)
 
 
-@router.post("/bulk", summary="Add or replace many employees", responses=problems(ConflictError))
-async def put_employees(caller: Admin, factory: FactoryDep, body: EmployeeBulk) -> BulkCounts:
+@router.post("/bulk", summary="Add or replace many employees", responses={**problems(ConflictError), **KEYED})
+async def put_employees(
+    caller: Admin, factory: FactoryDep, body: EmployeeBulk, idempotency: IdempotencyDep
+) -> BulkCounts:
     """Store up to 10,000 employees, by number: all of them or, if one is wrong, none.
 
     Every fault is located in `errors`. Employees who are not sent stay as they are.
     """
-    counts = await factory.employees.put_all(caller.district, [item.model_dump() for item in body.items])
-    return BulkCounts.model_validate(counts)
+    once = idempotency.once(BulkCounts.model_validate)
+    items = [item.model_dump() for item in body.items]
+    return BulkCounts.model_validate(await factory.employees.put_all(caller.district, items, once))
 
 
 @router.get(BY_NUMBER, summary="Read an employee", responses=problems(NotFoundError))

@@ -5,9 +5,10 @@ from typing import Annotated
 from fastapi import Query
 
 from app.api.dependencies import FactoryDep, Viewer
-from app.api.pages import PageOf, PageQuery
+from app.api.pages import PageOf
 from app.api.router import api_router
 from app.api.schemas.import_files import ImportFileOut
+from app.api.schemas.queries import ImportFileQuery
 
 router = api_router("import-files", tag="Files")
 
@@ -16,11 +17,11 @@ router = api_router("import-files", tag="Files")
 async def list_import_files(
     caller: Viewer,
     factory: FactoryDep,
-    query: Annotated[PageQuery, Query()],
+    query: Annotated[ImportFileQuery, Query()],
 ) -> PageOf[ImportFileOut]:
-    """Imported licence files that are kept, the newest by datestamp first.
+    """Imported licence files that are kept, by default the newest by datestamp first.
 
-    An import that finds none at the state uses the first.
+    An import that finds none at the state uses that one.
     """
     page = await factory.import_files.page(caller.district, query.page)
     return PageOf[ImportFileOut].model_validate(page)

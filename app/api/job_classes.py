@@ -5,11 +5,12 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from app.api.dependencies import Admin, FactoryDep, IfMatch, Viewer
-from app.api.pages import PageOf, PageQuery
+from app.api.pages import PageOf
 from app.api.problems import problems
 from app.api.router import api_router
 from app.api.schemas.base import Code
 from app.api.schemas.job_classes import JobClassOut, JobClassPut
+from app.api.schemas.queries import JobClassQuery
 from app.api.versions import same_key, tagged
 from app.errors import ConflictError, NotFoundError, PreconditionFailedError
 
@@ -21,9 +22,9 @@ router = api_router("job-classes", tag="Job classes")
 
 @router.get("", summary="List job classes")
 async def list_job_classes(
-    caller: Viewer, factory: FactoryDep, query: Annotated[PageQuery, Query()]
+    caller: Viewer, factory: FactoryDep, query: Annotated[JobClassQuery, Query()]
 ) -> PageOf[JobClassOut]:
-    """Job classes of the district, by code."""
+    """Job classes of the district, by default by code."""
     page = await factory.job_classes.page(caller.district, query.page)
     return PageOf[JobClassOut].model_validate(page)
 

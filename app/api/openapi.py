@@ -18,7 +18,9 @@ certifications and endorsements, and says exactly what happened.
 * **Authentication**: `Authorization: Bearer <JWT>`; `certsync token` issues one. A token is for one district
   and one role (`viewer`, `hr`, `admin`), and sees nothing of another district.
 * **Errors** are `application/problem+json` (RFC 9457); the `type` is the address of a page that explains it.
-* **Lists** take `limit` and `cursor` and answer `items` and `next_cursor`.
+* **Lists** answer `items` and `next_cursor`. They take `limit` and `cursor`, `sort` (a field, or `-field` for
+  descending), `q` (keywords) and filters, all of which must hold. Instants need an offset; in an address its
+  `+` is written `%2B`.
 * **Versions**: what can be changed has a `version` and an `ETag`; send it back as `If-Match` to be sure that
   nobody changed it meanwhile.
 """

@@ -8,6 +8,8 @@ from typing import Any
 
 from app.constants import FindingKind
 from app.models import Run
+from app.pipeline.changes import SHOWN
+from app.pipeline.difference import Change
 from app.pipeline.report import LISTS
 from app.services.runs import RunService
 
@@ -22,6 +24,21 @@ SKIPPED_COLUMNS = (
     "file_first_name",
     "candidate_disagrees",
     "more_candidates",
+)
+CHANGES_COLUMNS = (
+    "employee_number",
+    "last_name",
+    "first_name",
+    "change",
+    "record",
+    "license_number",
+    "license_type",
+    "code",
+    "field",
+    "old",
+    "new",
+    "manual_edit_by",
+    "manual_edit_at",
 )
 REJECTED_COLUMNS = ("line", "column", "value", "reason")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -68,6 +85,57 @@ async def rejected_csv(service: RunService, run: Run) -> AsyncIterator[str]:
     yield _line(REJECTED_COLUMNS)
     async for item in service.items(run, FindingKind.REJECTED):
         yield _line(item[column] for column in REJECTED_COLUMNS)
+
+
+async def changes_csv(service: RunService, run: Run) -> AsyncIterator[str]:
+    """Yield changes.csv: a line for each added or removed record, and for each field of a changed one."""
+    yield _line(CHANGES_COLUMNS)
+    async for item in service.items(run, FindingKind.CHANGE):
+        for change in Change:
+            for record in item[change]:
+                edit = record["manual_edit"] or {"by": None, "at": None}
+                for field, old, new in _differences(change, record):
+                    yield _line(
+                        (
+                            *(item[name] for name in CHANGES_COLUMNS[:3]),
+                            change.value,
+                            *(record[name] for name in CHANGES_COLUMNS[4:8]),
+                            field,
+                            old,
+                            new,
+                            edit["by"],
+                            edit["at"],
+                        )
+                    )
+
+
+def _differences(change: Change, record: dict[str, Any]) -> list[tuple[str | None, str, str]]:
+    """Return (field, old, new) of each line; a record that comes or goes has one, with all it says."""
+    match change:
+        case Change.ADDED:
+            return [(None, "", _content(record))]
+        case Change.REMOVED:
+            return [(None, _content(record), "")]
+        case Change.CHANGED:
+            return [
+                (name, _text(values["old"]), _text(values["new"]))
+                for name, values in record["fields"].items()
+            ]
+
+
+def _content(record: dict[str, Any]) -> str:
+    """Return a record's values as text: `status: ACT; issue date: 2025-07-01`."""
+    names = [name for name in SHOWN.values() if record.get(name)]
+    return "; ".join(f"{name.replace('_', ' ')}: {_text(record[name])}" for name in names)
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+    return str(value)
 
 
 def _line(cells: Iterable[object]) -> str:

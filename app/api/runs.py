@@ -7,19 +7,15 @@ from fastapi import Query, Response
 from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 
 from app.api.dependencies import Admin, FactoryDep, Viewer
-from app.api.pages import PageOf, PageQuery
+from app.api.idempotency import KEYED, IdempotencyDep
+from app.api.pages import PageOf
 from app.api.problems import problems
 from app.api.router import BASE, api_router
-from app.api.run_exports import rejected_csv, report_json, skipped_csv
+from app.api.run_exports import changes_csv, rejected_csv, report_json, skipped_csv
+from app.api.schemas.queries import RunQuery
 from app.api.schemas.runs import RunOut, RunRequest
-from app.constants import RunKind
-from app.errors import (
-    FieldError,
-    NotFoundError,
-    ReportNotReadyError,
-    RunInProgressError,
-    ValidationFailedError,
-)
+from app.errors import NotFoundError, ReportNotReadyError, RunInProgressError, RunNotCancellableError
+from app.models import Run
 from app.services.runs import RunOptions
 
 router = api_router("", tag="Runs")
@@ -38,33 +34,38 @@ def media(media_type: str, schema: dict[str, Any] | None = None) -> dict[int | s
     "/tasks/{task_id}/run",
     status_code=202,
     summary="Run a task now",
-    responses=problems(NotFoundError, RunInProgressError),
+    responses={**problems(NotFoundError, RunInProgressError), **KEYED},
 )
 async def run_task_now(
-    caller: Admin, factory: FactoryDep, task_id: UUID, response: Response, body: RunRequest | None = None
+    caller: Admin,
+    factory: FactoryDep,
+    task_id: UUID,
+    response: Response,
+    idempotency: IdempotencyDep,
+    body: RunRequest | None = None,
 ) -> RunOut:
     """Start a run without waiting for the schedule, of an inactive task too.
 
+    A preview reports what an import would add, change and remove, and writes none of it.
     Answers at once; follow the run at `Location`. One run of a district at a time: while one is in
     progress, or due and waiting, the answer is 409 with its `run_id`.
     """
     asked = body or RunRequest()
-    if asked.kind is RunKind.PREVIEW:
-        message = "previews are not available yet; use import"
-        raise ValidationFailedError(
-            f"kind: {message}.", errors=[FieldError(("body", "kind"), message, "unavailable")]
-        )
     options = RunOptions(kind=asked.kind, accept_shrink=asked.accept_shrink)
-    run = await factory.runs.start(caller.district, task_id, caller.user, options)
-    response.headers["Location"] = f"{BASE}/runs/{run.id}"
-    return RunOut.of(run)
+
+    def answer(run: Run) -> RunOut:
+        response.headers["Location"] = f"{BASE}/runs/{run.id}"
+        return RunOut.of(run)
+
+    once = idempotency.once(answer)
+    return answer(await factory.runs.start(caller.district, task_id, caller.user, options, once))
 
 
 @router.get("/runs", summary="List runs")
 async def list_runs(
-    query: Annotated[PageQuery, Query()], caller: Viewer, factory: FactoryDep
+    query: Annotated[RunQuery, Query()], caller: Viewer, factory: FactoryDep
 ) -> PageOf[RunOut]:
-    """Return runs, the newest first."""
+    """Runs of the district, by default the one with the latest scheduled start first."""
     page = await factory.runs.page(caller.district, query.page)
     return PageOf[RunOut](items=[RunOut.of(run) for run in page.items], next_cursor=page.next_cursor)
 
@@ -73,6 +74,20 @@ async def list_runs(
 async def get_run(caller: Viewer, factory: FactoryDep, run_id: UUID) -> RunOut:
     """Return a run with its phase, progress and figures; ask again to follow it."""
     return RunOut.of(await factory.runs.get(caller.district, run_id))
+
+
+@router.post(
+    "/runs/{run_id}/cancel",
+    status_code=202,
+    summary="Cancel a run",
+    responses={**problems(NotFoundError, RunNotCancellableError), **KEYED},
+)
+async def cancel_run(caller: Admin, factory: FactoryDep, run_id: UUID, idempotency: IdempotencyDep) -> RunOut:
+    """End a run that waits, or that has not begun to replace records. Nothing of the district has changed.
+
+    What was under way stops within a second or two. Of a scheduled run only this occurrence is left out.
+    """
+    return RunOut.of(await factory.runs.cancel(caller.district, run_id, idempotency.once(RunOut.of)))
 
 
 @router.get(
@@ -121,6 +136,22 @@ async def get_rejected_csv(caller: Viewer, factory: FactoryDep, run_id: UUID) ->
     """Return a line for each row of the file that could not be read, with the reason."""
     run = await factory.runs.ended(caller.district, run_id)
     return StreamingResponse(rejected_csv(factory.runs, run), media_type="text/csv")
+
+
+@router.get(
+    "/runs/{run_id}/changes.csv",
+    summary="Changed records as CSV",
+    response_class=StreamingResponse,
+    responses=media("text/csv"),
+)
+async def get_changes_csv(caller: Viewer, factory: FactoryDep, run_id: UUID) -> StreamingResponse:
+    """Return a line for each record added or removed, and for each field changed, employee by employee.
+
+    `manual_edit_by` and `manual_edit_at` tell of an edit by hand that the import went over, or of a
+    preview, would go over; of an added record it is a deletion. report.json has the same as `changes`.
+    """
+    run = await factory.runs.ended(caller.district, run_id)
+    return StreamingResponse(changes_csv(factory.runs, run), media_type="text/csv")
 
 
 @router.get(

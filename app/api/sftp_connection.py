@@ -3,6 +3,7 @@
 from fastapi import Response
 
 from app.api.dependencies import Admin, FactoryDep, IfMatch, Viewer
+from app.api.idempotency import KEYED, IdempotencyDep
 from app.api.problems import problems
 from app.api.router import api_router
 from app.api.schemas.sftp_connection import (
@@ -52,16 +53,21 @@ async def put_connection(
     return tagged(response, ConnectionOut.model_validate(connection))
 
 
-@router.post("/test", summary="Try the connection out", responses=problems(ConflictError))
-async def test_connection(caller: Admin, factory: FactoryDep) -> TestResult:
+@router.post("/test", summary="Try the connection out", responses={**problems(ConflictError), **KEYED})
+async def test_connection(caller: Admin, factory: FactoryDep, idempotency: IdempotencyDep) -> TestResult:
     """Connect as an import would and list the licence files. The attempt becomes a connection event.
 
     The answer is 200 also when the attempt fails; `failure` says why.
     """
-    return TestResult.model_validate(await factory.connections.test(caller.district))
+    once = idempotency.once(TestResult.model_validate)
+    return TestResult.model_validate(await factory.connections.test(caller.district, once))
 
 
-@router.post("/scan", summary="List a server's fingerprints")
-async def scan_connection(caller: Admin, factory: FactoryDep, body: ScanRequest) -> ScanResult:
+@router.post("/scan", summary="List a server's fingerprints", responses=KEYED)
+async def scan_connection(
+    caller: Admin, factory: FactoryDep, body: ScanRequest, idempotency: IdempotencyDep
+) -> ScanResult:
     """Ask a server for its host keys. Compare them with what the state announced before you save one."""
-    return ScanResult.model_validate(await factory.connections.scan(caller.district, body.host, body.port))
+    once = idempotency.once(ScanResult.model_validate)
+    found = await factory.connections.scan(caller.district, body.host, body.port, once)
+    return ScanResult.model_validate(found)

@@ -6,31 +6,40 @@ from uuid import UUID
 from fastapi import Query, Response
 
 from app.api.dependencies import Admin, FactoryDep, IfMatch, Viewer
-from app.api.pages import PageOf, PageQuery
+from app.api.idempotency import KEYED, IdempotencyDep
+from app.api.pages import PageOf
 from app.api.problems import problems
 from app.api.router import api_router
+from app.api.schemas.queries import TaskQuery
 from app.api.schemas.tasks import TaskCreate, TaskOut, TaskPatch
 from app.api.versions import tagged
 from app.errors import NotFoundError, PreconditionFailedError
+from app.models import Task
 
 router = api_router("tasks", tag="Tasks")
 
 
 @router.get("", summary="List tasks")
 async def list_tasks(
-    caller: Viewer, factory: FactoryDep, query: Annotated[PageQuery, Query()]
+    caller: Viewer, factory: FactoryDep, query: Annotated[TaskQuery, Query()]
 ) -> PageOf[TaskOut]:
-    """Tasks of the district, the newest first."""
+    """Tasks of the district, by default the newest first."""
     page = await factory.tasks.page(caller.district, query.page)
     return PageOf[TaskOut].model_validate(page)
 
 
-@router.post("", status_code=201, summary="Add a task")
-async def create_task(caller: Admin, factory: FactoryDep, body: TaskCreate, response: Response) -> TaskOut:
+@router.post("", status_code=201, summary="Add a task", responses=KEYED)
+async def create_task(
+    caller: Admin, factory: FactoryDep, body: TaskCreate, response: Response, idempotency: IdempotencyDep
+) -> TaskOut:
     """Set an import up. `Location` is its address. An inactive task runs only when it is told to."""
-    task = await factory.tasks.create(caller.district, caller.user, body.model_dump())
-    response.headers["Location"] = f"{router.prefix}/{task.id}"
-    return tagged(response, TaskOut.model_validate(task))
+
+    def answer(task: Task) -> TaskOut:
+        response.headers["Location"] = f"{router.prefix}/{task.id}"
+        return tagged(response, TaskOut.model_validate(task))
+
+    once = idempotency.once(answer)
+    return answer(await factory.tasks.create(caller.district, caller.user, body.model_dump(), once))
 
 
 @router.get("/{task_id}", summary="Read a task", responses=problems(NotFoundError))

@@ -9,6 +9,7 @@ from rich.table import Column, Table
 
 from app.models import District, Run
 from app.pipeline.inspection import Inspection
+from app.pipeline.report import notice
 
 DELIMITERS = {",": "comma", "\t": "tab", "|": "pipe", ";": "semicolon"}
 
@@ -80,12 +81,16 @@ def show_inspection(out: Console, path: Path, found: Inspection) -> None:
 def show_run(out: Console, run: Run, pdf: Path | None) -> None:
     """Print how a run ended, its figures, and the path of its PDF alone on a line."""
     if run.summary is None:
-        out.print(f"[bold red]The import failed[/] ({run.failure_code}). {escape(run.failure_message or '')}")
+        reason = escape(run.failure_message or "")
+        out.print(f"[bold red]The {run.kind} failed[/] ({run.failure_code}). {reason}")
     else:
-        table = Table("Figure", Column("Number", justify="right"), title="Import", show_header=False)
+        title = run.kind.capitalize()
+        table = Table("Figure", Column("Number", justify="right"), title=title, show_header=False)
         for name, figure in run.summary.items():
             if isinstance(figure, int):
                 table.add_row(name.replace("_", " "), f"{figure:,}")
         out.print(table)
+        if told := notice(run):
+            out.print(told)
     if pdf is not None:
         out.print(str(pdf), soft_wrap=True, highlight=False, markup=False)

@@ -7,7 +7,7 @@ import typer
 
 from app.cli import console
 from app.cli.common import District, ExistingFile, out, with_factory
-from app.constants import DEFAULT_DISTRICT
+from app.constants import DEFAULT_DISTRICT, RunKind
 
 if TYPE_CHECKING:
     from app.factory import Factory
@@ -98,15 +98,18 @@ def import_file(
     file: ExistingFile,
     district: District = DEFAULT_DISTRICT,
     user: Annotated[str, typer.Option(help="Who runs it, for the report.")] = "cli",
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show what an import would change, and change nothing.")
+    ] = False,
     accept_shrink: Annotated[
         bool, typer.Option(help="Import although most employees would lose theirs.")
     ] = False,
 ) -> None:
     """Import a licence file from this machine's disk, without SFTP, and show the summary."""
     from app.cli.local_import import import_local_file
+    from app.services.runs import RunOptions
 
-    run, pdf = with_factory(
-        lambda factory: import_local_file(factory, out, file, district, user, accept_shrink=accept_shrink)
-    )
+    options = RunOptions(RunKind.PREVIEW if preview else RunKind.IMPORT, accept_shrink)
+    run, pdf = with_factory(lambda factory: import_local_file(factory, out, file, district, user, options))
     console.show_run(out, run, pdf)
     raise typer.Exit(0 if run.summary is not None else 1)

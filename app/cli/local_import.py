@@ -16,15 +16,15 @@ POLL = 0.2  # seconds between two looks at the run's progress
 
 
 async def import_local_file(
-    factory: Factory, out: Console, file: Path, district: str, user: str, *, accept_shrink: bool
+    factory: Factory, out: Console, file: Path, district: str, user: str, options: RunOptions
 ) -> tuple[Run, Path | None]:
-    """Import `file`, showing progress; return the ended run and its PDF, if that could be made.
+    """Import or preview `file`, showing progress; return the ended run and its PDF, if that could be made.
 
     Raises RunInProgressError while another run of the district is unfinished, NotFoundError for an
     unknown district.
     """
-    options = RunOptions(accept_shrink=accept_shrink)
-    run = await factory.runs.start_local(district, f"Import of {file.name}"[:200], user, options)
+    description = f"{options.kind.capitalize()} of {file.name}"[:200]
+    run = await factory.runs.start_local(district, description, user, options)
     work = asyncio.create_task(factory.execution.execute(run.id, file))
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with Progress(*columns, TimeElapsedColumn(), console=out) as progress:

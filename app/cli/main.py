@@ -49,13 +49,12 @@ def up(host: Host = "127.0.0.1", port: Port = 8000) -> None:
 @cli.command()
 def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Run the API alone."""
-    import uvicorn
-
+    from app.cli.server import run_server
     from app.main import create_app
 
     settings = load_settings()
     with_factory(_nothing)  # what is wrong with the set-up is said here, not in a traceback of the server
-    uvicorn.run(create_app(settings), host=host, port=port, log_config=None, access_log=False)
+    run_server(create_app(settings), host, port)
 
 
 @cli.command()

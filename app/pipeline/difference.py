@@ -4,6 +4,7 @@ Reported is a delete-and-reimport; written is only what differs. Computed before
 as the district's two data versions stand still.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,6 +36,10 @@ ENDORSEMENT_FIELDS = ("description", "issue_date", "expiration_date", "limitatio
 """What of an endorsement an import can change."""
 
 
+PART = 20_000
+"""Records written by one statement: PostgreSQL ends one that takes long (`REPLACE_LIMITS`)."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """Numbers of one kind of record: held before, held after, and what is written."""
@@ -44,6 +49,10 @@ class Difference:
     added: int
     changed: int
     removed: int
+
+    def parts(self, kind: Change) -> range:
+        """Return the numbers of the parts in which the records of one kind of change are written."""
+        return range(-(-getattr(self, kind.value) // PART))
 
     def changes_much(self) -> bool:
         """Tell whether more than a tenth of the records come or go."""
@@ -85,10 +94,12 @@ async def find_differences(connection: AsyncConnection, district_id: str) -> tup
 
 def differs(existing: sa.Table, wanted: sa.Table, fields: tuple[str, ...]) -> sa.ColumnElement[bool]:
     """Return the condition that a field differs, or that the record is no longer a manual one."""
-    return sa.or_(
-        existing.c.source != RecordSource.IMPORT,
-        *(existing.c[name].is_distinct_from(wanted.c[name]) for name in fields),
-    )
+    return sa.or_(existing.c.source != RecordSource.IMPORT, any_differs(existing, wanted, fields))
+
+
+def any_differs(existing: sa.Table, wanted: sa.Table, fields: Iterable[str]) -> sa.ColumnElement[bool]:
+    """Return the condition that a field differs."""
+    return sa.or_(*(existing.c[name].is_distinct_from(wanted.c[name]) for name in fields))
 
 
 def held_by_active(existing: sa.Table, district_id: str) -> sa.ColumnElement[bool]:
@@ -110,16 +121,17 @@ async def _compare(
 ) -> Difference:
     same_record = sa.and_(existing.c.district_id == district_id, existing.c.public_id == wanted.c.public_id)
     columns = [column.name for column in change.columns]
+    part = (sa.func.row_number().over() - 1) // PART
     added = (
-        sa.select(sa.literal(Change.ADDED.value), wanted.c.public_id, sa.null())
+        sa.select(sa.literal(Change.ADDED.value), part, wanted.c.public_id, sa.null())
         .select_from(wanted.outerjoin(existing, same_record))
         .where(existing.c.id.is_(None))
     )
-    changed = sa.select(sa.literal(Change.CHANGED.value), existing.c.public_id, existing.c.id).join_from(
-        existing, wanted, sa.and_(same_record, differs)
-    )
+    changed = sa.select(
+        sa.literal(Change.CHANGED.value), part, existing.c.public_id, existing.c.id
+    ).join_from(existing, wanted, sa.and_(same_record, differs))
     removed = (
-        sa.select(sa.literal(Change.REMOVED.value), existing.c.public_id, existing.c.id)
+        sa.select(sa.literal(Change.REMOVED.value), part, existing.c.public_id, existing.c.id)
         .select_from(existing.outerjoin(wanted, same_record))
         .where(held_by_active(existing, district_id), wanted.c.public_id.is_(None))
     )

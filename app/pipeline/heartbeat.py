@@ -34,9 +34,12 @@ class OwnershipLostError(Exception):
     """Another execution has taken the run over, or it was ended: this one must not write any more."""
 
 
+PHASES = tuple(RunPhase)
+
+
 @dataclass
 class Progress:
-    """How far a run is; written with the next beat.
+    """How far a run is; written with the next beat. It never goes back, whatever has to be done again.
 
     `ending` is set by the transaction that ends the run: from there on it has no owner to lose.
     """
@@ -46,18 +49,19 @@ class Progress:
     ending: bool = False
 
     def enter(self, phase: RunPhase) -> None:
-        """Begin a phase."""
-        self.phase = phase
-        self.percent = SCALE[phase][0]
+        """Begin a phase, unless the run was further already."""
+        if PHASES.index(phase) > PHASES.index(self.phase):
+            self.phase = phase
+            self.percent = SCALE[phase][0]
 
     def columns(self) -> dict[str, Any]:
         """Return what a run's row shows of it."""
         return {"phase": self.phase, "progress": self.percent}
 
-    def at(self, done: int, total: int) -> None:
-        """Tell that `done` of `total` of the phase's work is done."""
-        low, high = SCALE[self.phase]
-        self.percent = low + (high - low) * min(done, total) // max(total, 1)
+    def at(self, phase: RunPhase, done: int, total: int) -> None:
+        """Tell that `done` of `total` of a phase's work is done."""
+        low, high = SCALE[phase]
+        self.percent = max(self.percent, low + (high - low) * min(done, total) // max(total, 1))
 
 
 @asynccontextmanager

@@ -44,7 +44,6 @@ async def match(connection: AsyncConnection, district_id: str, statuses: Sequenc
     await staging.settle(connection, wanted_certification)
     await connection.execute(_insert(wanted_endorsement, _endorsements()))
     await staging.settle(connection, wanted_endorsement)
-    await keep_primary_choices(connection, district_id)
 
 
 def _insert(table: sa.Table, query: sa.Select[tuple[object, ...]]) -> sa.Insert:
@@ -184,6 +183,7 @@ async def keep_primary_choices(connection: AsyncConnection, district_id: str) ->
     since one that disappears moves the ordinals of the others.
     """
     chosen, wanted = endorsement, wanted_endorsement
+    await connection.execute(sa.update(wanted).where(wanted.c.is_primary).values(is_primary=False))
     same_limitation = chosen.c.limitation.is_not_distinct_from(wanted.c.limitation)
     same_dates = sa.and_(
         chosen.c.issue_date.is_not_distinct_from(wanted.c.issue_date),

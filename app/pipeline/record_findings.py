@@ -1,4 +1,4 @@
-"""The report's lists of records: blank dates, rows that disagree, manual edits overwritten (I4, I5, I12)."""
+"""The report's lists of what the state's file says of records: blank dates, rows that disagree (I4, I12)."""
 
 from collections.abc import AsyncIterator
 from datetime import date
@@ -7,18 +7,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.constants import RecordSource
-from app.pipeline.difference import CERTIFICATION_FIELDS, ENDORSEMENT_FIELDS, Change
-from app.pipeline.match import LICENCE, certification, employee, endorsement
+from app.pipeline.difference import CERTIFICATION_FIELDS
+from app.pipeline.match import LICENCE, employee
 from app.pipeline.people_findings import WHO
 from app.storage.row_stream import Row, rows
-from app.storage.staging import (
-    certification_change,
-    endorsement_change,
-    matched_row,
-    wanted_certification,
-    wanted_endorsement,
-)
+from app.storage.staging import matched_row, wanted_certification, wanted_endorsement
 
 
 async def blank_dates(connection: AsyncConnection) -> AsyncIterator[Row]:
@@ -97,43 +90,5 @@ async def disagreements(connection: AsyncConnection) -> AsyncIterator[Row]:
         yield {**row, "kept": kept_values}
 
 
-async def overwritten(connection: AsyncConnection) -> AsyncIterator[Row]:
-    """Yield the manual records whose content the import changes or removes (I5)."""
-    parts = []
-    for record, table, change, wanted, fields in (
-        ("certification", certification, certification_change, wanted_certification, CERTIFICATION_FIELDS),
-        ("endorsement", endorsement, endorsement_change, wanted_endorsement, ENDORSEMENT_FIELDS),
-    ):
-        code = sa.cast(sa.null(), sa.Text) if record == "certification" else table.c.code
-        differs = sa.or_(*(table.c[name].is_distinct_from(wanted.c[name]) for name in fields))
-        query = (
-            sa.select(
-                employee.c.employee_number,
-                sa.literal(record).label("record"),
-                certification.c.license_number,
-                code.label("code"),
-                change.c.kind.label("change"),
-                table.c.updated_by,
-                table.c.updated_at,
-            )
-            .select_from(change)
-            .join(table, table.c.id == change.c.record_id)
-            .outerjoin(wanted, wanted.c.public_id == change.c.public_id)
-            .join(employee, employee.c.id == table.c.employee_id)
-            .where(
-                table.c.source == RecordSource.MANUAL,
-                sa.or_(change.c.kind == Change.REMOVED.value, differs),
-            )
-        )
-        if record == "endorsement":
-            query = query.join(certification, certification.c.id == endorsement.c.certification_id)
-        parts.append(query)
-    async for row in rows(
-        connection,
-        sa.union_all(*parts).order_by("employee_number", "license_number", sa.column("code").nulls_first()),
-    ):
-        yield {**row, "updated_at": _text(row["updated_at"])}
-
-
 def _text(value: object) -> object:
-    return value.isoformat().replace("+00:00", "Z") if isinstance(value, date) else value
+    return value.isoformat() if isinstance(value, date) else value

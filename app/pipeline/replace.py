@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import RecordSource
-from app.pipeline.difference import CERTIFICATION_FIELDS, ENDORSEMENT_FIELDS, Change
-from app.pipeline.match import certification, endorsement
+from app.models import RecordEdit, Run
+from app.pipeline.difference import CERTIFICATION_FIELDS, ENDORSEMENT_FIELDS, Change, Difference
+from app.pipeline.match import active, certification, employee, endorsement
 from app.storage.staging import (
     certification_change,
     endorsement_change,
@@ -18,105 +19,139 @@ from app.storage.staging import (
 )
 from app.storage.versions import next_version
 
+edit = RecordEdit.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
+
 
 async def write_difference(
-    connection: AsyncConnection, district_id: str, run_id: UUID, run_by: str, now: datetime
+    connection: AsyncConnection,
+    run: Run,
+    certifications: Difference,
+    endorsements: Difference,
+    now: datetime,
 ) -> None:
     """Delete, update and insert what the change tables name, inside the caller's transaction.
 
     Order matters: endorsements go before the certifications they hang on and come after them, and a
-    primary flag is taken from one endorsement before another gets it.
+    primary flag is taken from one endorsement before another gets it. Each statement writes one part of the
+    changes, so none takes long; what there is nothing of is not asked for, since writers wait.
     """
     stamp = {
         "source": RecordSource.IMPORT,
-        "run_id": run_id,
-        "updated_by": run_by,
+        "run_id": run.id,
+        "updated_by": run.run_by,
         "updated_at": now,
         "version": await next_version(connection),
     }
-    for table, change in ((endorsement, endorsement_change), (certification, certification_change)):
-        await connection.execute(sa.delete(table).where(table.c.id.in_(_records(change, Change.REMOVED))))
-    await _update(
-        connection, certification, wanted_certification, CERTIFICATION_FIELDS, certification_change, stamp
+    for part in endorsements.parts(Change.REMOVED):
+        await _delete(connection, endorsement, endorsement_change, part)
+    for part in certifications.parts(Change.REMOVED):
+        await _delete(connection, certification, certification_change, part)
+    for part in certifications.parts(Change.CHANGED):
+        await _update_certifications(connection, stamp, part)
+    for part in certifications.parts(Change.ADDED):
+        await _insert_certifications(connection, run.district_id, stamp, part)
+    if endorsements.changed:
+        await _take_primary_flags(connection)
+    for part in endorsements.parts(Change.CHANGED):
+        await _update_endorsements(connection, stamp, part)
+    for part in endorsements.parts(Change.ADDED):
+        await _insert_endorsements(connection, run.district_id, stamp, part)
+
+
+def _is(change: sa.Table, kind: Change, part: int) -> sa.ColumnElement[bool]:
+    return sa.and_(change.c.kind == kind.value, change.c.part == part)
+
+
+async def _delete(connection: AsyncConnection, table: sa.Table, change: sa.Table, part: int) -> None:
+    removed = sa.select(change.c.record_id).where(_is(change, Change.REMOVED, part))
+    await connection.execute(sa.delete(table).where(table.c.id.in_(removed)))
+
+
+async def _take_primary_flags(connection: AsyncConnection) -> None:
+    changed = sa.select(endorsement_change.c.record_id).where(
+        endorsement_change.c.kind == Change.CHANGED.value
     )
-    await _insert_certifications(connection, district_id, stamp)
     await connection.execute(
         sa.update(endorsement)
-        .where(endorsement.c.id.in_(_records(endorsement_change, Change.CHANGED)), endorsement.c.is_primary)
+        .where(endorsement.c.id.in_(changed), endorsement.c.is_primary)
         .values(is_primary=False)
     )
-    await _update(
-        connection,
-        endorsement,
-        wanted_endorsement,
-        (*ENDORSEMENT_FIELDS, "is_primary"),
-        endorsement_change,
-        stamp,
-    )
-    await _insert_endorsements(connection, district_id, stamp)
 
 
-def _records(change: sa.Table, kind: Change) -> sa.Select[tuple[int]]:
-    return sa.select(change.c.record_id).where(change.c.kind == kind.value)
+async def settle_edits(connection: AsyncConnection, district_id: str, run_id: UUID) -> None:
+    """Mark the edits that this import came after, so that no later one lists them (I5).
 
-
-async def _update(
-    connection: AsyncConnection,
-    table: sa.Table,
-    wanted: sa.Table,
-    fields: tuple[str, ...],
-    change: sa.Table,
-    stamp: dict[str, Any],
-) -> None:
+    Those of employees who are not active stay pending, as their records stay what they are.
+    """
+    ours = sa.select(employee.c.employee_number).where(active(district_id))
     await connection.execute(
-        sa.update(table)
+        sa.update(edit)
+        .where(edit.c.district_id == district_id, edit.c.run_id.is_(None), edit.c.employee_number.in_(ours))
+        .values(run_id=run_id)
+    )
+
+
+async def _update_certifications(connection: AsyncConnection, stamp: dict[str, Any], part: int) -> None:
+    change, wanted = certification_change, wanted_certification
+    values = {name: wanted.c[name] for name in CERTIFICATION_FIELDS}
+    await connection.execute(
+        sa.update(certification)
         .where(
-            table.c.id == change.c.record_id,
-            change.c.kind == Change.CHANGED.value,
+            certification.c.id == change.c.record_id,
             change.c.public_id == wanted.c.public_id,
+            _is(change, Change.CHANGED, part),
         )
-        .values({**{name: wanted.c[name] for name in fields}, **stamp})
+        .values(values | stamp)
+    )
+
+
+async def _update_endorsements(connection: AsyncConnection, stamp: dict[str, Any], part: int) -> None:
+    change, wanted = endorsement_change, wanted_endorsement
+    values = {name: wanted.c[name] for name in (*ENDORSEMENT_FIELDS, "is_primary")}
+    await connection.execute(
+        sa.update(endorsement)
+        .where(
+            endorsement.c.id == change.c.record_id,
+            change.c.public_id == wanted.c.public_id,
+            _is(change, Change.CHANGED, part),
+        )
+        .values(values | stamp)
     )
 
 
 async def _insert_certifications(
-    connection: AsyncConnection, district_id: str, stamp: dict[str, Any]
+    connection: AsyncConnection, district_id: str, stamp: dict[str, Any], part: int
 ) -> None:
-    copied = [column.name for column in wanted_certification.columns]
-    query = sa.select(*_stamped(certification, district_id, stamp), *wanted_certification.c).join_from(
-        wanted_certification,
-        certification_change,
-        sa.and_(
-            certification_change.c.public_id == wanted_certification.c.public_id,
-            certification_change.c.kind == Change.ADDED.value,
-        ),
+    change, wanted = certification_change, wanted_certification
+    copied = [column.name for column in wanted.columns]
+    query = (
+        sa.select(*_stamped(certification, district_id, stamp), *wanted.c)
+        .join_from(wanted, change, change.c.public_id == wanted.c.public_id)
+        .where(_is(change, Change.ADDED, part))
     )
     await connection.execute(sa.insert(certification).from_select(["district_id", *stamp, *copied], query))
 
 
-async def _insert_endorsements(connection: AsyncConnection, district_id: str, stamp: dict[str, Any]) -> None:
+async def _insert_endorsements(
+    connection: AsyncConnection, district_id: str, stamp: dict[str, Any], part: int
+) -> None:
+    change, wanted = endorsement_change, wanted_endorsement
     copied = ["public_id", "employee_id", "code", "is_primary", *ENDORSEMENT_FIELDS]
     query = (
         sa.select(
             *_stamped(endorsement, district_id, stamp),
             certification.c.id,
-            *(wanted_endorsement.c[name] for name in copied),
+            *(wanted.c[name] for name in copied),
         )
-        .join_from(
-            wanted_endorsement,
-            endorsement_change,
-            sa.and_(
-                endorsement_change.c.public_id == wanted_endorsement.c.public_id,
-                endorsement_change.c.kind == Change.ADDED.value,
-            ),
-        )
+        .join_from(wanted, change, change.c.public_id == wanted.c.public_id)
         .join(
             certification,
             sa.and_(
                 certification.c.district_id == district_id,
-                certification.c.public_id == wanted_endorsement.c.certification_public_id,
+                certification.c.public_id == wanted.c.certification_public_id,
             ),
         )
+        .where(_is(change, Change.ADDED, part))
     )
     await connection.execute(
         sa.insert(endorsement).from_select(["district_id", *stamp, "certification_id", *copied], query)

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.constants import FindingKind, RunStatus
+from app.constants import FindingKind, RunKind, RunStatus
 from app.models import District, Run
 from app.storage import run_findings
 
@@ -15,6 +15,7 @@ LISTS = {
     FindingKind.EXPIRED: "expired",
     FindingKind.OTHER_NAME: "other_name",
     FindingKind.OVERWRITTEN: "overwritten",
+    FindingKind.CHANGE: "changes",
     FindingKind.BLANK_DATES: "blank_dates",
     FindingKind.DISAGREEMENT: "disagreement",
     FindingKind.REJECTED: "rejected",
@@ -35,6 +36,14 @@ def kinds_of(run: Run) -> tuple[FindingKind, ...]:
     return tuple(LISTS) if run.status == RunStatus.SUCCEEDED else OF_A_FAILED_RUN
 
 
+def notice(run: Run) -> str | None:
+    """Return what has to be said first of an ended run that changed nothing; None of one that did."""
+    if run.status == RunStatus.SUCCEEDED:
+        return "This was a preview. Nothing was changed." if run.kind == RunKind.PREVIEW else None
+    ending = "was cancelled" if run.status == RunStatus.CANCELLED else "failed"
+    return f"The {run.kind} {ending}. Nothing was changed."
+
+
 def header(run: Run, district: District) -> dict[str, Any]:
     """Return the report without its lists."""
     failure = {"code": run.failure_code, "message": run.failure_message} if run.failure_code else None
@@ -46,6 +55,7 @@ def header(run: Run, district: District) -> dict[str, Any]:
         "reused": run.file_reused,
     }
     return {
+        "notice": notice(run),
         "run": {
             "id": str(run.id),
             "task_description": run.task_description,

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 import jinja2
 
+from app.pipeline.changes import SHOWN
+from app.pipeline.difference import Change
 from app.pipeline.printable import Printable
 from app.pipeline.report import LISTS
 
@@ -19,6 +21,7 @@ _FIELD_WORDS = {
     "issue_date": "issue date",
     "expiration_date": "expiration date",
 }
+_NESTED = {"certifications", "records"}
 _NESTED_ROWS = 5  # entries of one item that get a row of their own
 _ROW_CHARACTERS = 150  # an item with more text counts as more rows, as it is as dear to print
 _ITEM_CHARACTERS = 100  # longest value in a list: a reason for a rejection has up to about 90
@@ -83,7 +86,10 @@ def _printed_lists(
 ) -> dict[str, dict[str, Any]]:
     """Share `max_rows` out over the lists: half of it evenly, so that none is starved, the rest by order."""
     items = {
-        name: [printable.clean(_cut(item), _ITEM_CHARACTERS) for item in lists[name]["items"][:max_rows]]
+        name: [
+            printable.clean(_cut(_by_record(item)), _ITEM_CHARACTERS)
+            for item in lists[name]["items"][:max_rows]
+        ]
         for name in LISTS.values()
         if name in lists
     }
@@ -101,17 +107,31 @@ def _printed_lists(
     }
 
 
-def _cut(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an item with the first few of its certifications, and the number of the others."""
-    if "certifications" not in item:
+def _by_record(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an employee's changes as one list of records, each with what is said of it."""
+    if "added" not in item:
         return item
-    certifications = item["certifications"]
-    more = max(0, len(certifications) - _NESTED_ROWS)
-    return {**item, "certifications": certifications[:_NESTED_ROWS], "more_certifications": more}
+    who = {name: value for name, value in item.items() if name not in set(Change)}
+    names = ("record", "license_number", "license_type", "code", "manual_edit")
+    records = [
+        {"change": change.value, "details": _details(record), **{name: record[name] for name in names}}
+        for change in Change
+        for record in item[change]
+    ]
+    return {**who, "records": records}
+
+
+def _cut(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an item with the first few of its certifications or records, and the number of the others."""
+    for name in _NESTED.intersection(item):
+        nested = item[name]
+        more = max(0, len(nested) - _NESTED_ROWS)
+        return {**item, name: nested[:_NESTED_ROWS], f"more_{name}": more}
+    return item
 
 
 def _rows_of(item: Mapping[str, Any]) -> int:
-    nested = item.get("candidates") or item.get("certifications") or ()
+    nested = item.get("candidates") or item.get("certifications") or item.get("records") or ()
     return max(1, len(nested), math.ceil(_characters(item) / _ROW_CHARACTERS))
 
 
@@ -159,6 +179,26 @@ def _attention(report: Mapping[str, Any]) -> list[str]:
     return [phrase.format(_plural(count, "employee")) for count, phrase in phrases if count]
 
 
+def _details(record: Mapping[str, Any]) -> list[str]:
+    """Return what changes of a record, or what one that comes or goes says."""
+    if "fields" in record:
+        return [
+            f"{_label(name)}: {_value(name, values['old'])} → {_value(name, values['new'])}"
+            for name, values in record["fields"].items()
+        ]
+    return [f"{_label(name)}: {_value(name, record[name])}" for name in SHOWN.values() if record.get(name)]
+
+
+def _label(name: str) -> str:
+    return _FIELD_WORDS.get(name, name)
+
+
+def _value(name: str, value: str | bool | None) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _day(value) if name.endswith("_date") else value or "blank"
+
+
 def _number(value: int) -> str:
     return f"{value:,}"
 
@@ -171,7 +211,7 @@ def _fields(names: Sequence[str]) -> str:
     """Return field names as a capitalised phrase: `Educator ID and last name`."""
     if not names:
         return ""
-    phrase = _words([_FIELD_WORDS.get(name, name) for name in names])
+    phrase = _words([_label(name) for name in names])
     return phrase[0].upper() + phrase[1:]
 
 

@@ -4,46 +4,32 @@ Nothing is deleted before the file is fetched, parsed, matched and checked, and 
 transaction that also ends the run. So wherever this stops, the district's data is the old or the new.
 """
 
-import asyncio
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
-from zoneinfo import ZoneInfo
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.constants import FileState, FindingKind, RunPhase, RunStatus
-from app.database import limit_replace, take_guard
-from app.failures import DatabaseFailed
+from app.constants import FileState, FindingKind, RunKind, RunPhase, RunStatus
+from app.database import limit_replace, take_guard, try_guard
+from app.import_lock import HeldLock, ImportLock
 from app.models import District, Run
 from app.models.base import utc_now
-from app.pipeline.difference import find_differences
 from app.pipeline.fetch import FetchedFile, Fetcher
-from app.pipeline.findings import write_lists
-from app.pipeline.guard import check_rejected, check_shrink
 from app.pipeline.heartbeat import OwnershipLostError, Progress
-from app.pipeline.known_people import known_people
 from app.pipeline.layout import Layout
-from app.pipeline.match import match
-from app.pipeline.parse import LicenceFile
-from app.pipeline.replace import write_difference
-from app.pipeline.stage import stage
-from app.pipeline.summary import shrinkage, summarise
+from app.pipeline.plan import Moved, Plan
+from app.pipeline.replace import settle_edits, write_difference
 from app.storage import import_files, runs, staging, statistics
 from app.storage.run_findings import FindingWriter
-from app.storage.versions import data_versions
 
-PASSES = 5
-"""How often a run matches anew because employees or records changed under it."""
+PASSES = 3
+"""How often a run is planned; the last time under the guard, so that it cannot be for nothing."""
 
 log = structlog.get_logger()
-
-
-class DataMovedError(Exception):
-    """Employees or records changed after they were matched: what was computed is out of date."""
 
 
 @dataclass
@@ -51,13 +37,13 @@ class ImportRun:
     """One execution of one run, by `owner`; `local_path` is the file of an import without SFTP."""
 
     fetcher: Fetcher
+    lock: ImportLock
     run: Run
     owner: UUID
     district: District
     layout: Layout
     progress: Progress
     local_path: Path | None = None
-    warnings: list[str] = field(default_factory=list)
     file: FetchedFile | None = None
     writer: FindingWriter = field(init=False)
 
@@ -68,43 +54,28 @@ class ImportRun:
 
     async def execute(self) -> None:
         """Do the whole import up to its commit; raises RunFailure for what ends the run as failed."""
-        await self._begin()
+        await self.writer.forget()
         self.file = await self._fetch()
         await self._note_file(self.file)
-        engine = self.fetcher.database.engine
-        async with engine.connect() as connection:
+        async with self.fetcher.database.engine.connect() as connection:
             try:
-                for _ in range(PASSES):
-                    try:
-                        await self._import(connection, self.file)
-                    except DataMovedError:
-                        log.info("matched_again", run_id=str(self.run.id))
-                        await self._begin()
-                    else:
-                        return
+                await self._import(self._plan(connection), self.file)
             finally:
                 await connection.rollback()
                 await staging.drop(connection)
                 await connection.commit()
-        raise DatabaseFailed(
-            "Employees or certifications of the district kept changing while they were matched. Nothing was "
-            "changed. Run the import again when the other change is done."
-        )
-
-    async def _begin(self) -> None:
-        """Forget what was found before; raises OwnershipLostError, or a successor's list would be lost."""
-        async with self.fetcher.database.write() as session:
-            connection = await session.connection()
-            if not await runs.update_owned(connection, self.run.id, self.owner, heartbeat_at=utc_now()):
-                raise OwnershipLostError
-            await self.writer.forget(connection)
 
     async def _fetch(self) -> FetchedFile:
         self.progress.enter(RunPhase.FETCH)
         district_id = self.district.id
         if self.local_path is not None:
             return await self.fetcher.from_disk(district_id, self.local_path, self.layout)
-        return await self.fetcher.from_state(district_id, self.run.id, self.layout, self.progress.at)
+        return await self.fetcher.from_state(
+            district_id,
+            self.run.id,
+            self.layout,
+            lambda done, total: self.progress.at(RunPhase.FETCH, done, total),
+        )
 
     async def _note_file(self, file: FetchedFile) -> None:
         """Show the file in the run at once, and warn of one that is not news."""
@@ -123,87 +94,145 @@ class ImportRun:
             )
         if not mine:
             raise OwnershipLostError
-        if file.reused:
-            self.warnings.append(
-                f"The state's server had no licence file, so the retained {file.name} was imported again."
-            )
-        elif imported and file.datestamp and file.datestamp < imported:
-            self.warnings.append(
-                f"{file.name} is older than a file that was imported before ({imported[:10]})."
-            )
+        if warning := warning_of(file, imported):
+            await self.writer.add(FindingKind.WARNING, {"text": warning})
+            await self.writer.flush()
         log.info("file_fetched", run_id=str(self.run.id), bytes=file.size, reused=file.reused)
 
-    async def _import(self, connection: AsyncConnection, file: FetchedFile) -> None:
-        """Parse, match, check and replace; raises DataMovedError when it has to be done again."""
-        run, district_id = self.run, self.district.id
-        settings = self.fetcher.settings
-        self.progress.enter(RunPhase.PARSE)
-        await statistics.know_tables(connection)
-        await connection.commit()
-        versions = await data_versions(connection, district_id)
-        known = await known_people(connection, district_id)
-        # Its head is found by one look at all of it, which takes seconds for gigabytes.
-        with await asyncio.to_thread(LicenceFile, file.path, self.layout) as licence_file:
-            counts = await stage(
-                connection, licence_file, known, self.writer, lambda done: self.progress.at(done, file.size)
-            )
-        check_rejected(counts, settings.max_rejected_percent)
+    def _plan(self, connection: AsyncConnection) -> Plan:
+        return Plan(
+            connection,
+            self.district,
+            self.layout,
+            self.fetcher.settings,
+            self.writer,
+            self.run.accept_shrink,
+            lambda done, total: self.progress.at(RunPhase.PARSE, done, total),
+        )
 
-        self.progress.enter(RunPhase.MATCH)
-        await match(connection, district_id, self.layout.statuses)
-        differences = await find_differences(connection, district_id)
-        for warning in self.warnings:
-            await self.writer.add(FindingKind.WARNING, {"text": warning})
-        totals = await write_lists(connection, self.writer, district_id, self._today())
-        holders, lost = await shrinkage(connection, district_id)
-        check_shrink(holders, lost, settings.max_shrink_percent, accepted=run.accept_shrink)
-        summary = await summarise(connection, district_id, counts, differences, totals)
-        await connection.commit()
+    async def _import(self, plan: Plan, file: FetchedFile) -> None:
+        """Plan, then replace; once more as far as needed when employees or records changed in between."""
+        moved: Moved | None = Moved.ROSTER
+        for number in range(1, PASSES + 1):
+            under_guard = number == PASSES
+            if moved is Moved.ROSTER or under_guard:
+                self.progress.enter(RunPhase.PARSE)
+                await plan.read(file, everybody=under_guard)
+            if not under_guard:
+                self.progress.enter(RunPhase.MATCH)
+                if moved is Moved.ROSTER:
+                    await plan.match()
+                await plan.compare()
+            await plan.connection.commit()
+            if self.run.kind is RunKind.PREVIEW:
+                await self._end_preview(plan, file)
+                return
+            self.progress.enter(RunPhase.REPLACE)
+            moved = await self._replace(plan, file, under_guard=under_guard)
+            if moved is None:
+                break
+            log.info("planned_again", run_id=str(self.run.id), moved=moved.value)
+        if any(difference.changes_much() for difference in plan.differences):
+            await statistics.learn_records(plan.connection)
+            await plan.connection.commit()
 
-        self.progress.enter(RunPhase.REPLACE)
-        await self._replace(connection, file, versions, summary)
-        if any(difference.changes_much() for difference in differences):
-            await statistics.learn_records(connection)
-            await connection.commit()
+    async def _end_preview(self, plan: Plan, file: FetchedFile) -> None:
+        """End a preview with what an import would do (I14); what was fetched for it is not kept."""
+        async with self.fetcher.database.write() as session:
+            connection = await session.connection()
+            self.progress.ending = True
+            if not await self._finish(connection, plan, utc_now()):
+                raise OwnershipLostError
+        if not file.reused:
+            self.fetcher.downloads.remove(self.district.id, file.path.name)
 
-    async def _replace(
-        self,
-        connection: AsyncConnection,
-        file: FetchedFile,
-        versions: tuple[int, int],
-        summary: dict[str, Any],
-    ) -> None:
-        """Write everything that the run changes in one transaction, its final status included (I5)."""
-        district_id, run, now = self.district.id, self.run, utc_now()
-        await connection.execution_options(sqlite_begin="IMMEDIATE")
-        try:
-            async with connection.begin():
-                await limit_replace(connection)
-                await take_guard(connection, district_id, shared=False)
-                if await data_versions(connection, district_id) != versions:
-                    raise DataMovedError
-                await write_difference(connection, district_id, run.id, run.run_by, now)
-                superseded = await keep_file(connection, file, FileState.RETAINED, run, now)
-                mine = await runs.finish(
-                    connection,
-                    run.id,
-                    self.owner,
-                    RunStatus.SUCCEEDED,
-                    now,
-                    phase=RunPhase.REPORT,
-                    progress=100,
-                    summary=summary,
-                )
-                if not mine:
-                    raise OwnershipLostError
-                self.progress.ending = True
-        finally:
-            await connection.execution_options(sqlite_begin="DEFERRED")
+    async def _replace(self, plan: Plan, file: FetchedFile, *, under_guard: bool) -> Moved | None:
+        """Replace the records while writers are kept out (I6); returns what moved if that came to nothing.
+
+        In this order: the mark on the run's row, the lock at Redis, the transaction with the guard.
+        """
+        if not await self._mark(utc_now()):
+            raise OwnershipLostError
+        async with self.lock.held(self.district.id, self.run.id, self.owner, self._guarded) as lock:
+            await plan.connection.execution_options(sqlite_begin="IMMEDIATE")
+            try:
+                moved, superseded = await self._write(plan, file, lock, under_guard=under_guard)
+            finally:
+                await plan.connection.execution_options(sqlite_begin="DEFERRED")
+        if moved is not None:
+            await self._mark(None)
         if superseded:
-            self.fetcher.downloads.remove(district_id, superseded)
+            self.fetcher.downloads.remove(self.district.id, superseded)
+        return moved
 
-    def _today(self) -> date:
-        return datetime.now(ZoneInfo(self.district.timezone)).date()
+    async def _guarded(self) -> bool:
+        """Tell whether our transaction still holds the guard or waits for it.
+
+        PostgreSQL ends one whose worker it has lost (`REPLACE_LIMITS`); cut off from it, the question hangs
+        as well, and it too renews nothing.
+        """
+        database = self.fetcher.database
+        if database.is_sqlite:
+            return True
+        try:
+            async with database.read() as session:
+                return not await try_guard(await session.connection(), self.district.id)
+        except SQLAlchemyError as error:
+            log.warning("guard_unknown", run_id=str(self.run.id), error=type(error).__name__)
+            return False
+
+    async def _mark(self, since: datetime | None) -> bool:
+        """Show in the run's row that it replaces records, or not after all; False when it is not ours."""
+        async with self.fetcher.database.write() as session:
+            connection = await session.connection()
+            return await runs.mark_replace(connection, self.run.id, self.owner, since)
+
+    async def _write(
+        self, plan: Plan, file: FetchedFile, lock: HeldLock, *, under_guard: bool
+    ) -> tuple[Moved | None, str | None]:
+        """Write everything that the run changes in one transaction, its final status included (I5).
+
+        Returns what moved, then nothing was written; and the name of a file that is no longer needed.
+        """
+        connection, run, now = plan.connection, self.run, utc_now()
+        async with connection.begin() as transaction:
+            await limit_replace(connection)
+            await take_guard(connection, self.district.id, shared=False)
+            if under_guard:
+                with self.writer.within(connection):
+                    await plan.match()
+                    await plan.compare()
+            elif moved := await plan.moved():
+                await transaction.rollback()
+                return moved, None
+            await write_difference(connection, run, *plan.differences, now)
+            await settle_edits(connection, run.district_id, run.id)
+            superseded = await keep_file(connection, file, FileState.RETAINED, run, now)
+            if not await self._finish(connection, plan, now) or await lock.is_anothers():
+                raise OwnershipLostError
+            self.progress.ending = True
+        return None, superseded
+
+    async def _finish(self, connection: AsyncConnection, plan: Plan, now: datetime) -> bool:
+        return await runs.finish(
+            connection,
+            self.run.id,
+            self.owner,
+            RunStatus.SUCCEEDED,
+            now,
+            phase=RunPhase.REPORT,
+            progress=100,
+            summary=plan.summary,
+        )
+
+
+def warning_of(file: FetchedFile, newest_imported: str | None) -> str | None:
+    """Return what is to be said of a file that is not news; datestamps are ISO texts."""
+    if file.reused:
+        return f"The state's server had no licence file, so the retained {file.name} was imported again."
+    if newest_imported and file.datestamp and file.datestamp < newest_imported:
+        return f"{file.name} is older than a file that was imported before ({newest_imported[:10]})."
+    return None
 
 
 async def keep_file(

@@ -11,6 +11,7 @@ from app.errors import ConflictError, NotFoundError
 from app.models import Employee
 from app.models.base import utc_now
 from app.pipeline.keys import educator_key, name_key
+from app.services.idempotency import NO_KEY, Once
 from app.services.preconditions import check_if_match
 from app.storage import roster
 from app.storage.pages import Page, PageRequest
@@ -71,11 +72,14 @@ class EmployeeService:
             session.expire_all()
             return await _find(session, district_id, number), known is None
 
-    async def put_all(self, district_id: str, items: Sequence[Fields]) -> Counts:
+    async def put_all(self, district_id: str, items: Sequence[Fields], once: Once = NO_KEY) -> Counts:
         """Add or replace employees, all or none. `items` names each number once."""
         async with self._database.write() as session:
+            await once.begin(session)
             await roster.open_roster(session, district_id)
-            return await _upsert(session, district_id, items)
+            counts = await _upsert(session, district_id, items)
+            await once.end(session, counts)
+            return counts
 
     async def delete(self, district_id: str, number: str, if_match: str | None) -> None:
         """Remove an employee.

@@ -13,6 +13,6 @@ class ImportFileService:
         self._database = database
 
     async def page(self, district_id: str, request: PageRequest) -> Page[ImportFile]:
-        """Return a page of retained files, the one that would be used first."""
+        """Return a page of files, by default the one that would be used first."""
         async with self._database.read() as session:
-            return await import_files.retained_page(session, district_id, request)
+            return await import_files.page(session, district_id, request)

@@ -9,11 +9,12 @@ from uuid import UUID, uuid4
 import structlog
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from app.constants import FINAL_STATUSES, FileState, RunStatus
+from app.constants import FINAL_STATUSES, FileState, RunKind, RunStatus
 from app.crypto import Cipher, DecryptionError
 from app.database import Database
 from app.errors import ServiceUnavailableError
 from app.failures import DatabaseFailed, InternalFailure, RunFailure, WorkerLost
+from app.import_lock import ImportLock
 from app.logs import trace
 from app.models import District, Run
 from app.models.base import utc_now
@@ -43,12 +44,18 @@ class RunExecution:
     """
 
     def __init__(
-        self, database: Database, settings: Settings, cipher: Cipher, downloads: DownloadFolder
+        self,
+        database: Database,
+        settings: Settings,
+        cipher: Cipher,
+        downloads: DownloadFolder,
+        lock: ImportLock,
     ) -> None:
         self._database = database
         self._settings = settings
         self._downloads = downloads
         self._cipher = cipher
+        self._lock = lock
         self._fetcher = Fetcher(database, settings, cipher, downloads)
 
     async def execute(self, run_id: UUID, local_path: Path | None = None) -> None:
@@ -88,7 +95,14 @@ class RunExecution:
             ):
                 district = await self._district(run.district_id)
                 importing = ImportRun(
-                    self._fetcher, run, run.owner, district, layout_of(district), progress, local_path
+                    self._fetcher,
+                    self._lock,
+                    run,
+                    run.owner,
+                    district,
+                    layout_of(district),
+                    progress,
+                    local_path,
                 )
                 await importing.execute()
             log.info("run_succeeded")
@@ -121,7 +135,8 @@ class RunExecution:
         """End the run as failed; put a refused file aside. Does nothing if the import was committed."""
         assert run.owner is not None
         file = importing.file if importing else None
-        aside = file if file and not file.reused and failure.refuses_file else None
+        own = file if file and not file.reused else None
+        aside = own if failure.refuses_file and run.kind is RunKind.IMPORT else None
         now = utc_now()
         superseded = None
         async with self._database.write() as session:
@@ -144,6 +159,8 @@ class RunExecution:
             return
         if aside:
             self._downloads.quarantine(run.district_id, aside.path.name)
+        elif own:
+            self._downloads.remove(run.district_id, own.path.name)
         if superseded:
             self._downloads.remove(run.district_id, superseded)
         log.warning("run_failed", code=failure.code)

@@ -6,22 +6,27 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.constants import FINAL_STATUSES, FindingKind, RunKind, RunTrigger
+from app.constants import FINAL_STATUSES, FindingKind, RunKind, RunStatus, RunTrigger
 from app.crypto import Cipher
 from app.database import Database
-from app.errors import NotFoundError, ReportNotReadyError, RunInProgressError
+from app.errors import NotFoundError, ReportNotReadyError, RunInProgressError, RunNotCancellableError
 from app.job_queue import JobQueue
 from app.models import Run
 from app.models.base import utc_now
 from app.pipeline.report import kinds_of, outline
+from app.services.idempotency import NO_KEY, Once
 from app.services.run_execution import report_path
+from app.services.schedule import after_cancel
 from app.settings import Settings
-from app.storage import districts, run_findings, runs, tasks
+from app.storage import districts, run_ends, run_findings, runs, tasks
 from app.storage.pages import Page, PageRequest
 
 RETRY_SECONDS = 2
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -41,18 +46,22 @@ class RunService:
         self._cipher = cipher
         self._settings = settings
 
-    async def start(self, district_id: str, task_id: UUID, user: str, options: RunOptions) -> Run:
+    async def start(
+        self, district_id: str, task_id: UUID, user: str, options: RunOptions, once: Once = NO_KEY
+    ) -> Run:
         """Commit a waiting run of the task, then nudge the queue; for an inactive task too (I8).
 
         Raises NotFoundError for an unknown task, RunInProgressError while a run of the district is in
         progress, or due and waiting.
         """
         async with self._database.write() as session:
+            await once.begin(session)
             task = await tasks.find(session, district_id, task_id)
             if task is None:
                 raise NotFoundError(f"There is no task {task_id} in your district.")
             run = new_run(district_id, task.description, user, options, task_id=task.id)
             await self._add(session, run)
+            await once.end(session, run)
         await self._queue.enqueue_run(run.id, "start")
         return run
 
@@ -85,6 +94,26 @@ class RunService:
         session.add(run)
         await session.flush()
 
+    async def cancel(self, district_id: str, run_id: UUID, once: Once = NO_KEY) -> Run:
+        """End a run before it replaces anything; its worker stops within a second or two.
+
+        The next occurrence of its task takes the place of a scheduled one. Raises NotFoundError, and
+        RunNotCancellableError when it has ended or has begun to replace records.
+        """
+        async with self._database.write() as session:
+            await once.begin(session)
+            run = await self._find(session, district_id, run_id)
+            if run.task_id is not None:  # whoever moves its runs locks the task first, so we do as well
+                await tasks.find(session, district_id, run.task_id, to_change=True)
+            cancelled = await run_ends.cancel(await session.connection(), district_id, run_id, utc_now())
+            if cancelled is None:
+                session.expire_all()
+                raise not_cancellable(await self._find(session, district_id, run_id))
+            await after_cancel(session, cancelled)
+            await once.end(session, cancelled)
+        log.info("run_cancelled", run_id=str(run_id))
+        return cancelled
+
     async def page(self, district_id: str, request: PageRequest) -> Page[Run]:
         """Return a page of the district's runs, the newest first."""
         async with self._database.read() as session:
@@ -93,7 +122,10 @@ class RunService:
     async def get(self, district_id: str, run_id: UUID) -> Run:
         """Return a run; raises NotFoundError when the district has none of this id."""
         async with self._database.read() as session:
-            run = await runs.find(session, district_id, run_id)
+            return await self._find(session, district_id, run_id)
+
+    async def _find(self, session: AsyncSession, district_id: str, run_id: UUID) -> Run:
+        run = await runs.find(session, district_id, run_id)
         if run is None:
             raise NotFoundError(f"There is no run {run_id} in your district.")
         return run
@@ -106,8 +138,13 @@ class RunService:
         return run
 
     async def pdf(self, district_id: str, run_id: UUID) -> Path:
-        """Return the path of the run's PDF; raises ReportNotReadyError until it is made."""
+        """Return the path of the run's PDF; raises ReportNotReadyError until it is made.
+
+        Raises NotFoundError when there will be none.
+        """
         run = await self.ended(district_id, run_id)
+        if run.status is RunStatus.CANCELLED:
+            raise NotFoundError("The run was cancelled, so it has no PDF.")
         path = report_path(self._settings, run.id)
         if run.report_pdf is None and run.report_tries >= runs.REPORT_TRIES:
             raise NotFoundError("The PDF could not be made; the same facts are in report.json.")
@@ -150,6 +187,15 @@ def new_run(district_id: str, description: str, user: str, options: RunOptions, 
         run_by=user,
         accept_shrink=options.accept_shrink,
         **of,
+    )
+
+
+def not_cancellable(run: Run) -> RunNotCancellableError:
+    """Return the refusal that says which it is: an end, or a replace that goes on."""
+    if run.status in FINAL_STATUSES:
+        return RunNotCancellableError(f"The run has ended already; it is {run.status.value}.")
+    return RunNotCancellableError(
+        "The run has begun to replace records, which it does whole or not at all. Wait for its end."
     )
 
 

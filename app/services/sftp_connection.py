@@ -23,6 +23,7 @@ from app.models import SftpConnection
 from app.models.base import utc_now
 from app.pipeline.fetch import sftp_limits
 from app.pipeline.layout import Layout, LayoutError
+from app.services.idempotency import NO_KEY, Once
 from app.services.preconditions import check_if_match
 from app.services.run_execution import layout_of
 from app.settings import Settings
@@ -119,8 +120,14 @@ class SftpConnectionService:
         log.info("connection_saved", district=district_id, version=row.version)
         return self._shown(row), seen is None
 
-    async def test(self, district_id: str) -> Trial:
+    async def test(self, district_id: str, once: Once = NO_KEY) -> Trial:
         """Connect as an import would and list the directory; the attempt is recorded like any other."""
+        await once.recall(self._database)
+        result = await self._test(district_id)
+        await once.remember(self._database, result)
+        return result
+
+    async def _test(self, district_id: str) -> Trial:
         layout = await self._layout(district_id)
         try:
             target = await self.target(district_id)
@@ -145,13 +152,16 @@ class SftpConnectionService:
         except RunFailure as failure:
             return Trial(failure=failure)
 
-    async def scan(self, district_id: str, host: str, port: int) -> Trial:
+    async def scan(self, district_id: str, host: str, port: int, once: Once = NO_KEY) -> Trial:
         """Return the host keys that a server offers; no credential is sent."""
+        await once.recall(self._database)
         try:
-            return Trial(host_keys=await scan_host_keys(host, port, self._limits))
+            result = Trial(host_keys=await scan_host_keys(host, port, self._limits))
         except RunFailure as failure:
             log.warning("connection_scan_failed", district=district_id, failure_code=failure.code)
-            return Trial(failure=failure)
+            result = Trial(failure=failure)
+        await once.remember(self._database, result)
+        return result
 
     async def events(self, district_id: str, request: PageRequest) -> Page[connection_events.OpenedEvent]:
         """Return a page of attempts, the newest first."""

@@ -1,4 +1,4 @@
-"""Tasks: imports that are set up, with the schedule they are to follow (I7)."""
+"""Tasks: imports that are set up, with the schedule they follow (I7)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,12 +11,15 @@ from app.database import Database
 from app.errors import FieldError, NotFoundError, ValidationFailedError
 from app.models import Task
 from app.models.base import utc_now
+from app.services.idempotency import NO_KEY, Once
 from app.services.preconditions import check_if_match
-from app.storage import districts, tasks
+from app.services.schedule import reschedule
+from app.storage import districts, scheduled_runs, tasks
 from app.storage.pages import Page, PageRequest
 from app.storage.versions import next_version
 
 REQUIRED_WHEN_ACTIVE = ("scheduled_start_date", "time", "recurrence")
+SCHEDULE = ("status", *REQUIRED_WHEN_ACTIVE, "timezone")
 
 
 class TaskService:
@@ -35,12 +38,15 @@ class TaskService:
         async with self._database.read() as session:
             return await _find(session, district_id, task_id)
 
-    async def create(self, district_id: str, user: str, fields: Mapping[str, Any]) -> Task:
-        """Add a task; `fields` are those of api.md that a caller gives.
+    async def create(
+        self, district_id: str, user: str, fields: Mapping[str, Any], once: Once = NO_KEY
+    ) -> Task:
+        """Add a task, scheduled at once if it is active; `fields` are those of api.md that a caller gives.
 
         Raises ValidationFailedError when it is active without a whole schedule.
         """
         async with self._database.write() as session:
+            await once.begin(session)
             given = await _with_time_zone(session, district_id, fields)
             task = Task(
                 district_id=district_id,
@@ -51,12 +57,14 @@ class TaskService:
                 **given,
             )
             await _store(session, task)
+            await reschedule(session, task, utc_now())
+            await once.end(session, task)
             return task
 
     async def change(
         self, district_id: str, user: str, task_id: UUID, fields: Mapping[str, Any], if_match: str | None
     ) -> Task:
-        """Change the given fields of a task.
+        """Change the given fields of a task; a change of its schedule makes the coming runs the user's.
 
         Raises NotFoundError, PreconditionFailedError, and ValidationFailedError when it would be active
         without a whole schedule.
@@ -64,17 +72,33 @@ class TaskService:
         async with self._database.write() as session:
             task = await _find(session, district_id, task_id, to_change=True)
             check_if_match(if_match, task.version)
+            now = utc_now()  # after the wait for other writers
+            before = schedule_of(task)
             task.sqlmodel_update(await _with_time_zone(session, district_id, fields))
-            task.updated_by, task.updated_at = user, utc_now()
+            task.updated_by, task.updated_at = user, now
             await _store(session, task)
+            if schedule_of(task) != before:
+                task.scheduled_by = user
+                await reschedule(session, task, now)
+            else:
+                await scheduled_runs.rename_waiting(await session.connection(), task)
             return task
 
     async def delete(self, district_id: str, task_id: UUID, if_match: str | None) -> None:
-        """Remove a task; its runs stay. Raises NotFoundError and PreconditionFailedError."""
+        """Remove a task and the run of it that waits for its time; the others stay.
+
+        Raises NotFoundError and PreconditionFailedError.
+        """
         async with self._database.write() as session:
             task = await _find(session, district_id, task_id, to_change=True)
             check_if_match(if_match, task.version)
+            await scheduled_runs.remove_waiting(await session.connection(), task)
             await session.delete(task)
+
+
+def schedule_of(task: Task) -> tuple[Any, ...]:
+    """Return what decides when a task is due."""
+    return tuple(getattr(task, name) for name in SCHEDULE)
 
 
 async def _find(session: AsyncSession, district_id: str, task_id: UUID, *, to_change: bool = False) -> Task:
@@ -97,10 +121,11 @@ async def _with_time_zone(
 
 
 async def _store(session: AsyncSession, task: Task) -> None:
-    """Write the task with a new version."""
+    """Write the task with a new version, so that runs can refer to it."""
     _check_schedule(task)
     task.version = await next_version(await session.connection())
     session.add(task)
+    await session.flush()
 
 
 def _check_schedule(task: Task) -> None:

@@ -14,6 +14,10 @@ RULES = {
     "pk_job_class": "A job class with this code was added at the same moment.",
     "pk_sftp_connection": "The connection was saved by somebody else at the same moment.",
     "fk_certification_employee_id": "The employee holds certifications and cannot be deleted.",
+    "uq_certification_district_id_public_id": "The same certification was added at the same moment.",
+    "uq_endorsement_district_id_public_id": "An endorsement of this code was added at the same moment.",
+    "uq_endorsement_primary": "Another endorsement of the employee became the primary one.",
+    "fk_endorsement_certification_id": "The certification was deleted at the same moment.",
     "uq_run_in_progress": "Another run of the district began at the same moment.",
 }
 """Constraint name -> what happened. SQLite has one writer at a time and cannot lose these races."""

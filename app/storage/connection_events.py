@@ -13,12 +13,26 @@ from app.constants import ConnectionPhase
 from app.crypto import Cipher
 from app.failures import RunFailure
 from app.models import ConnectionEvent
-from app.storage.pages import Order, Page, PageRequest, fetch_page
+from app.storage.filters import any_of, between, exact, named
+from app.storage.pages import Listing, Page, PageRequest, fetch_page
 from app.storage.sftp import SftpTarget
 
 event = ConnectionEvent.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
-NEWEST_FIRST = Order("connection-events", (event.c.at, event.c.id), descending=True)
+OUTCOME = sa.case((event.c.succeeded, "success"), else_="failure")
+LISTING = Listing(
+    name="connection-events",
+    key=(event.c.id,),
+    default="-at",
+    sortable=named(event.c.at, event.c.port, event.c.phase, event.c.failure_code, outcome=OUTCOME),
+    filters={
+        **exact(event.c.port, event.c.failure_code, event.c.run_id, outcome=OUTCOME),
+        **any_of(event.c.phase),
+        **between(at=event.c.at),
+    },
+    # Host and user are encrypted: the database can neither compare nor search them.
+    searched=(event.c.phase, event.c.failure_code, event.c.message, OUTCOME),
+)
 
 log = structlog.get_logger()
 
@@ -84,9 +98,9 @@ async def record_event(
 async def page(
     session: AsyncSession, cipher: Cipher, district_id: str, request: PageRequest
 ) -> Page[OpenedEvent]:
-    """Return a page of attempts, the newest first; raises DecryptionError."""
+    """Return a page of attempts; raises DecryptionError."""
     query = sa.select(ConnectionEvent).where(event.c.district_id == district_id)
-    found = await fetch_page(session, query, NEWEST_FIRST, request)
+    found = await fetch_page(session, query, LISTING, request)
     return Page([_open(cipher, row) for row in found.items], found.next_cursor)
 
 

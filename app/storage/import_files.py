@@ -10,12 +10,22 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.constants import FileState
 from app.models import ImportFile
-from app.storage.pages import Order, Page, PageRequest, fetch_page
+from app.storage.filters import between, containing, exact, named
+from app.storage.pages import Listing, Page, PageRequest, fetch_page
 
 import_file = ImportFile.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
-RETAINED_IN_ORDER = Order(
-    "import-files", (import_file.c.datestamp, import_file.c.fetched_at, import_file.c.id), descending=True
+LISTING = Listing(
+    name="import-files",
+    key=(import_file.c.fetched_at, import_file.c.id),
+    default="-datestamp",
+    sortable=named(import_file.c.name, import_file.c.datestamp, import_file.c.size, import_file.c.fetched_at),
+    filters={
+        **exact(import_file.c.state, import_file.c.sha256, import_file.c.run_id),
+        **containing(import_file.c.name),
+        **between(fetched=import_file.c.fetched_at),
+    },
+    searched=(import_file.c.name, import_file.c.datestamp, import_file.c.sha256),
 )
 _NEWEST_FIRST = (import_file.c.datestamp.desc(), import_file.c.fetched_at.desc(), import_file.c.id)
 
@@ -38,12 +48,10 @@ async def keep(connection: AsyncConnection, values: dict[str, Any]) -> str | Non
     return str(older) if older != values["stored_as"] else None
 
 
-async def retained_page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[ImportFile]:
-    """Return a page of retained files, the one to fall back on first."""
-    query = sa.select(ImportFile).where(
-        import_file.c.district_id == district_id, import_file.c.state == FileState.RETAINED
-    )
-    return await fetch_page(session, query, RETAINED_IN_ORDER, request)
+async def page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[ImportFile]:
+    """Return a page of files, the one to fall back on first."""
+    query = sa.select(ImportFile).where(import_file.c.district_id == district_id)
+    return await fetch_page(session, query, LISTING, request)
 
 
 async def retained(connection: AsyncConnection, district_id: str) -> list[ImportFile]:

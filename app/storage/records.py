@@ -7,15 +7,87 @@ import sqlalchemy as sa
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.models import Certification, Employee, Endorsement
-from app.storage.pages import Order, Page, PageRequest, fetch_page
+from app.storage.filters import any_of, between, containing, exact, named
+from app.storage.pages import Listing, Page, PageRequest, fetch_page
 
 certification = Certification.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 endorsement = Endorsement.__table__  # type: ignore[attr-defined] # same
 employee = Employee.__table__  # type: ignore[attr-defined] # same
 
 # By public id: the unique index on (district, public id) then finds a page at any depth.
-CERTIFICATIONS_IN_ORDER = Order("certifications", (certification.c.public_id,))
-ENDORSEMENTS_IN_ORDER = Order("endorsements", (endorsement.c.public_id,))
+CERTIFICATIONS = Listing(
+    name="certifications",
+    key=(certification.c.public_id,),
+    default="id",
+    sortable=named(
+        employee.c.employee_number,
+        certification.c.license_number,
+        certification.c.license_type,
+        certification.c.status,
+        certification.c.issue_date,
+        certification.c.expiration_date,
+        certification.c.source,
+        certification.c.updated_by,
+        certification.c.updated_at,
+        id=certification.c.public_id,
+    ),
+    filters={
+        **exact(employee.c.employee_number, certification.c.license_number, certification.c.license_type),
+        **exact(certification.c.run_id, certification.c.updated_by),
+        **any_of(certification.c.status, certification.c.source),
+        **between(
+            issued=certification.c.issue_date,
+            expires=certification.c.expiration_date,
+            updated=certification.c.updated_at,
+        ),
+    },
+    searched=(
+        employee.c.employee_number,
+        certification.c.license_number,
+        certification.c.license_type,
+        certification.c.status,
+        certification.c.source,
+        certification.c.updated_by,
+    ),
+)
+ENDORSEMENTS = Listing(
+    name="endorsements",
+    key=(endorsement.c.public_id,),
+    default="id",
+    sortable=named(
+        employee.c.employee_number,
+        endorsement.c.code,
+        endorsement.c.description,
+        endorsement.c.limitation,
+        endorsement.c.issue_date,
+        endorsement.c.expiration_date,
+        endorsement.c.source,
+        endorsement.c.updated_by,
+        endorsement.c.updated_at,
+        id=endorsement.c.public_id,
+        certification_id=certification.c.public_id,
+        primary=endorsement.c.is_primary,
+    ),
+    filters={
+        **exact(employee.c.employee_number, endorsement.c.run_id, endorsement.c.updated_by),
+        **exact(certification_id=certification.c.public_id, primary=endorsement.c.is_primary),
+        **any_of(endorsement.c.code, endorsement.c.source),
+        **containing(endorsement.c.description, endorsement.c.limitation),
+        **between(
+            issued=endorsement.c.issue_date,
+            expires=endorsement.c.expiration_date,
+            updated=endorsement.c.updated_at,
+        ),
+    },
+    searched=(
+        employee.c.employee_number,
+        endorsement.c.code,
+        endorsement.c.description,
+        endorsement.c.limitation,
+        endorsement.c.source,
+        endorsement.c.updated_by,
+    ),
+)
 
 _SHARED = (
     "issue_date",
@@ -55,24 +127,18 @@ def _endorsements(district_id: str) -> Any:
     )
 
 
-def _of_employee(query: Any, number: str | None) -> Any:
-    return query if number is None else query.where(employee.c.employee_number == number)
-
-
 async def certifications_page(
-    session: AsyncSession, district_id: str, request: PageRequest, employee_number: str | None
+    session: AsyncSession, district_id: str, request: PageRequest
 ) -> Page[sa.Row[Any]]:
-    """Return a page of certifications, of one employee or of all; rows have api.md's names."""
-    query = _of_employee(_certifications(district_id), employee_number)
-    return await fetch_page(session, query, CERTIFICATIONS_IN_ORDER, request)
+    """Return a page of certifications; rows have api.md's names."""
+    return await fetch_page(session, _certifications(district_id), CERTIFICATIONS, request)
 
 
 async def endorsements_page(
-    session: AsyncSession, district_id: str, request: PageRequest, employee_number: str | None
+    session: AsyncSession, district_id: str, request: PageRequest
 ) -> Page[sa.Row[Any]]:
-    """Return a page of endorsements, of one employee or of all; rows have api.md's names."""
-    query = _of_employee(_endorsements(district_id), employee_number)
-    return await fetch_page(session, query, ENDORSEMENTS_IN_ORDER, request)
+    """Return a page of endorsements; rows have api.md's names."""
+    return await fetch_page(session, _endorsements(district_id), ENDORSEMENTS, request)
 
 
 async def find_certification(session: AsyncSession, district_id: str, public_id: UUID) -> sa.Row[Any] | None:

@@ -9,15 +9,39 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.database import take_guard
 from app.models import Certification, Employee, JobClass
 from app.storage import districts
-from app.storage.pages import Order, Page, PageRequest, fetch_page
+from app.storage.filters import any_of, containing, exact, named
+from app.storage.pages import Listing, Page, PageRequest, fetch_page
 
 employee = Employee.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 job_class = JobClass.__table__  # type: ignore[attr-defined] # same
 
 MOST_PARAMETERS = 10_000
 """Of one statement; both databases take some more."""
-EMPLOYEES_IN_ORDER = Order("employees", (employee.c.employee_number,))
-JOB_CLASSES_IN_ORDER = Order("job-classes", (job_class.c.code,))
+_NAMES = (
+    employee.c.last_name,
+    employee.c.first_name,
+    employee.c.middle_name,
+    employee.c.legal_last_name,
+    employee.c.legal_first_name,
+    employee.c.former_last_name,
+)
+_CODES = (employee.c.employee_number, employee.c.state_staff_id, employee.c.job_class)
+EMPLOYEES = Listing(
+    name="employees",
+    key=(employee.c.employee_number,),
+    default="employee_number",
+    sortable=named(*_CODES, *_NAMES, employee.c.status),
+    filters={**exact(*_CODES), **containing(*_NAMES), **any_of(employee.c.status)},
+    searched=(*_CODES, *_NAMES, employee.c.status),
+)
+JOB_CLASSES = Listing(
+    name="job-classes",
+    key=(job_class.c.code,),
+    default="code",
+    sortable=named(job_class.c.code, job_class.c.title, job_class.c.certification_required),
+    filters={**exact(job_class.c.code, job_class.c.certification_required), **containing(job_class.c.title)},
+    searched=(job_class.c.code, job_class.c.title),
+)
 
 
 async def open_roster(session: AsyncSession, district_id: str) -> None:
@@ -30,9 +54,9 @@ async def open_roster(session: AsyncSession, district_id: str) -> None:
 
 
 async def employees_page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[Employee]:
-    """Return a page of employees by number."""
+    """Return a page of employees."""
     query = sa.select(Employee).where(employee.c.district_id == district_id)
-    return await fetch_page(session, query, EMPLOYEES_IN_ORDER, request)
+    return await fetch_page(session, query, EMPLOYEES, request)
 
 
 async def find_employee(session: AsyncSession, district_id: str, number: str) -> Employee | None:
@@ -104,9 +128,9 @@ async def add_job_classes(
 
 
 async def job_classes_page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[JobClass]:
-    """Return a page of job classes by code."""
+    """Return a page of job classes."""
     query = sa.select(JobClass).where(job_class.c.district_id == district_id)
-    return await fetch_page(session, query, JOB_CLASSES_IN_ORDER, request)
+    return await fetch_page(session, query, JOB_CLASSES, request)
 
 
 async def find_job_class(session: AsyncSession, district_id: str, code: str) -> JobClass | None:

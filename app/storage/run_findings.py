@@ -1,6 +1,7 @@
 """The lines of a run's lists: written in batches while it runs, read as streams for its reports."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -19,21 +20,36 @@ BATCH = 2000
 
 
 class FindingWriter:
-    """Collects the findings of one attempt of a run and writes them in transactions of their own."""
+    """Collects the findings of one attempt of a run and writes them.
+
+    Mostly in transactions of their own; `within` a transaction while that keeps every other writer out.
+    """
 
     def __init__(self, database: Database, district_id: str, run_id: UUID, attempt: int) -> None:
         self._database = database
         self._common = {"district_id": district_id, "run_id": run_id, "attempt": attempt}
         self._pending: list[dict[str, Any]] = []
+        self._within: AsyncConnection | None = None
 
-    async def forget(self, connection: AsyncConnection) -> None:
-        """Remove what earlier attempts of the run, or an earlier pass of this one, found."""
+    @contextmanager
+    def within(self, connection: AsyncConnection) -> Iterator[None]:
+        """Write on `connection`, in its transaction, during the body."""
+        self._within = connection
+        try:
+            yield
+        finally:
+            self._within = None
+            self._pending = []
+
+    async def forget(self, kinds: Sequence[FindingKind] = tuple(FindingKind)) -> None:
+        """Remove what earlier attempts of the run, or an earlier pass of this one, found of these kinds."""
         self._pending = []
-        await connection.execute(
+        await self._write(
             sa.delete(finding).where(
                 finding.c.district_id == self._common["district_id"],
                 finding.c.run_id == self._common["run_id"],
                 finding.c.attempt <= self._common["attempt"],
+                finding.c.kind.in_(kinds),
             )
         )
 
@@ -46,9 +62,15 @@ class FindingWriter:
     async def flush(self) -> None:
         """Write what is pending."""
         if self._pending:
-            async with self._database.write() as session:
-                await (await session.connection()).execute(sa.insert(finding), self._pending)
+            await self._write(sa.insert(finding), self._pending)
             self._pending = []
+
+    async def _write(self, statement: sa.Executable, rows: list[dict[str, Any]] | None = None) -> None:
+        if self._within is not None:
+            await self._within.execute(statement, rows)
+            return
+        async with self._database.write() as session:
+            await (await session.connection()).execute(statement, rows)
 
 
 async def findings(

@@ -8,15 +8,53 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.constants import FINAL_STATUSES, RunKind, RunPhase, RunStatus
+from app.constants import RunKind, RunPhase, RunStatus
 from app.failures import WorkerLost
 from app.models import Run
-from app.storage.pages import Order, Page, PageRequest, fetch_page
+from app.storage.filters import any_of, between, containing, exact, named
+from app.storage.pages import Listing, Page, PageRequest, fetch_page
 
 Row: TypeAlias = sa.Row[Any]
 run = Run.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
-NEWEST_FIRST = Order("runs", (run.c.scheduled_start, run.c.id), descending=True)
+LISTING = Listing(
+    name="runs",
+    key=(run.c.id,),
+    default="-scheduled_start",
+    sortable=named(
+        run.c.task_description,
+        run.c.kind,
+        run.c.trigger,
+        run.c.status,
+        run.c.phase,
+        run.c.progress,
+        run.c.scheduled_start,
+        run.c.actual_start,
+        run.c.run_by,
+        run.c.late,
+        run.c.file_name,
+        run.c.failure_code,
+        end=run.c.ended_at,
+    ),
+    filters={
+        **exact(run.c.task_id, run.c.run_by, run.c.late, run.c.failure_code),
+        **exact(report=run.c.report_pdf.is_not(None)),
+        **any_of(run.c.kind, run.c.trigger, run.c.status, run.c.phase),
+        **containing(run.c.task_description, run.c.file_name),
+        **between(scheduled=run.c.scheduled_start, started=run.c.actual_start, ended=run.c.ended_at),
+    },
+    searched=(
+        run.c.task_description,
+        run.c.kind,
+        run.c.trigger,
+        run.c.status,
+        run.c.phase,
+        run.c.run_by,
+        run.c.file_name,
+        run.c.failure_code,
+        run.c.failure_message,
+    ),
+)
 
 REPORT_TRIES = 3
 """How often the PDF of a run is tried before it is given up."""
@@ -90,12 +128,15 @@ async def put_back(connection: AsyncConnection, run_id: UUID, owner: UUID) -> bo
     return await update_owned(connection, run_id, owner, **waiting)
 
 
-async def begin_replace(connection: AsyncConnection, run_id: UUID, owner: UUID, now: datetime) -> bool:
-    """Mark that the district's records are being replaced; False when the run is no longer `owner`'s.
+async def mark_replace(
+    connection: AsyncConnection, run_id: UUID, owner: UUID, since: datetime | None
+) -> bool:
+    """Mark that the district's records are being replaced, or with None that they are not after all.
 
-    Committed before the replace begins: from here on the run cannot be cancelled, and writers are refused.
+    Committed before the replace begins: from here on the run cannot be cancelled, and where Redis is away
+    writers are refused. False when the run is no longer `owner`'s.
     """
-    return await update_owned(connection, run_id, owner, replacing_since=now, heartbeat_at=now)
+    return await update_owned(connection, run_id, owner, replacing_since=since)
 
 
 async def replacing(connection: AsyncConnection, district_id: str, now: datetime) -> Row | None:
@@ -140,9 +181,9 @@ async def find(session: AsyncSession, district_id: str, run_id: UUID) -> Run | N
 
 
 async def page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[Run]:
-    """Return a page of the district's runs, the newest first."""
+    """Return a page of the district's runs."""
     query = sa.select(Run).where(run.c.district_id == district_id)
-    return await fetch_page(session, query, NEWEST_FIRST, request)
+    return await fetch_page(session, query, LISTING, request)
 
 
 async def abandoned(connection: AsyncConnection, now: datetime, patience: timedelta) -> list[UUID]:
@@ -191,10 +232,15 @@ async def note_pdf(connection: AsyncConnection, run_id: UUID, name: str) -> None
 
 
 async def try_report(connection: AsyncConnection, run_id: UUID) -> bool:
-    """Count a try at the PDF of an ended run; False when it is there, or was tried often enough."""
+    """Count a try at the PDF of an ended run; False when none is to be made (any more)."""
     tried = await connection.execute(
         sa.update(run)
-        .where(run.c.id == run_id, run.c.report_pdf.is_(None), run.c.report_tries < REPORT_TRIES)
+        .where(
+            run.c.id == run_id,
+            run.c.status != RunStatus.CANCELLED,
+            run.c.report_pdf.is_(None),
+            run.c.report_tries < REPORT_TRIES,
+        )
         .values(report_tries=run.c.report_tries + 1)
     )
     return tried.rowcount == 1
@@ -205,7 +251,7 @@ async def without_report(connection: AsyncConnection, ended_before: datetime) ->
     query = sa.select(run.c.id).where(
         run.c.report_pdf.is_(None),
         run.c.report_tries < REPORT_TRIES,
-        run.c.status.in_(FINAL_STATUSES),
+        run.c.status.in_((RunStatus.SUCCEEDED, RunStatus.FAILED)),
         run.c.ended_at < ended_before,
     )
     return list((await connection.execute(query)).scalars())

@@ -105,14 +105,16 @@ wanted_endorsement = _table(
 certification_change = _table(
     "certification_change",
     sa.Column("kind", TEXT),
+    sa.Column("part", sa.BigInteger, index=True),
     sa.Column("public_id", sa.Uuid, index=True),
     sa.Column("record_id", BIG_ID),
 )
-"""What the replace has to write: `kind` is a `Change`, `record_id` the existing row's key."""
+"""What the replace has to write: `kind` is a `Change`, `part` counts from 0, `record_id` the row's key."""
 
 endorsement_change = _table(
     "endorsement_change",
     sa.Column("kind", TEXT),
+    sa.Column("part", sa.BigInteger, index=True),
     sa.Column("public_id", sa.Uuid, index=True),
     sa.Column("record_id", BIG_ID),
 )

@@ -15,6 +15,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from app.factory import Factory
+from app.pipeline.plan import Plan
 from app.pipeline.run import ImportRun
 from app.pipeline.stage import stage
 from app.services.run_execution import RunExecution
@@ -22,7 +23,7 @@ from app.settings import Settings
 
 BEFORE_COMMIT = ("after staging", "in the replace", "before the commit")
 AFTER_COMMIT = "after the commit"
-STATEMENTS = 7
+FIRST_INSERT = "INSERT INTO certification"
 """Of the replace: by then records were deleted, and none inserted."""
 
 
@@ -35,36 +36,32 @@ async def stage_and_die(*arguments: Any) -> None:
     die()
 
 
-async def replace_and_die(self: ImportRun, connection: Any, *arguments: Any) -> None:
-    executed = 0
-
-    def count(*_: object) -> None:
-        nonlocal executed
-        executed += 1
-        if executed == STATEMENTS:
+async def replace_and_die(self: ImportRun, plan: Plan, *arguments: Any, **options: Any) -> Any:
+    def look(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith(FIRST_INSERT):
             die()
 
-    sa.event.listen(connection.sync_connection, "before_cursor_execute", count)
-    await replaced(self, connection, *arguments)
+    sa.event.listen(plan.connection.sync_connection, "before_cursor_execute", look)
+    return await written(self, plan, *arguments, **options)
 
 
-async def die_at_commit(self: ImportRun, connection: Any, *arguments: Any) -> None:
-    sa.event.listen(connection.sync_connection, "commit", die)
-    await replaced(self, connection, *arguments)
+async def die_at_commit(self: ImportRun, plan: Plan, *arguments: Any, **options: Any) -> Any:
+    sa.event.listen(plan.connection.sync_connection, "commit", die)
+    return await written(self, plan, *arguments, **options)
 
 
-pipeline: Any = import_module("app.pipeline.run")
-replaced = ImportRun._replace
+planning: Any = import_module("app.pipeline.plan")
+written = ImportRun._write
 
 
 def arrange(point: str) -> None:
     match point:
         case "after staging":
-            pipeline.stage = stage_and_die
+            planning.stage = stage_and_die
         case "in the replace":
-            ImportRun._replace = replace_and_die  # type: ignore[method-assign,assignment] # same
+            ImportRun._write = replace_and_die  # type: ignore[method-assign] # same
         case "before the commit":
-            ImportRun._replace = die_at_commit  # type: ignore[method-assign,assignment] # same
+            ImportRun._write = die_at_commit  # type: ignore[method-assign] # same
         case "after the commit":
             RunExecution._report = die  # type: ignore[method-assign,assignment] # same
 

@@ -24,7 +24,10 @@ ENDORSEMENT = ("description", "issue_date", "expiration_date", "limitation")
 
 @dataclass
 class World:
-    """Everything that an import reads. `rows` are the cells of the data rows; records are those held."""
+    """Everything that an import reads. `rows` are the cells of the data rows; records are those held.
+
+    `deleted` are the public ids of records that people deleted since the last import.
+    """
 
     district: str
     today: date
@@ -33,6 +36,7 @@ class World:
     rows: list[list[str]]
     certifications: list[Item] = field(default_factory=list)
     endorsements: list[Item] = field(default_factory=list)
+    deleted: set[UUID] = field(default_factory=set)
 
 
 @dataclass

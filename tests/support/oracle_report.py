@@ -155,7 +155,25 @@ class Report:
                             "updated_by": item["updated_by"],
                         }
                     )
-        return found
+        return found + [self._restored(record, key) for record, key in self._deleted_and_back()]
+
+    def _deleted_and_back(self) -> list[tuple[str, UUID]]:
+        return [
+            (record, key)
+            for record, items, wanted, _ in self._kinds()
+            for key in self.world.deleted & set(wanted) - {item["public_id"] for item in items}
+        ]
+
+    def _restored(self, record: str, key: UUID) -> Item:
+        item = (self.oracle.certifications | self.oracle.endorsements)[key]
+        return {
+            "employee_number": item["employee_number"],
+            "record": record,
+            "license_number": self.oracle.certifications[item.get("certification", key)]["license_number"],
+            "code": item.get("code"),
+            "change": "restored",
+            "updated_by": "hand",
+        }
 
     def _kinds(self) -> tuple[tuple[str, list[Item], dict[UUID, Item], tuple[str, ...]], ...]:
         return (

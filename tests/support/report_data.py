@@ -94,6 +94,23 @@ def overwritten(index: int) -> dict[str, Any]:
     }
 
 
+def changes(index: int, records: int = 1) -> dict[str, Any]:
+    """An employee with one changed licence, and further ones that are added."""
+    licence = {"record": "certification", "license_type": "Level II Professional", "code": None}
+    changed = {
+        "fields": {
+            "expiration_date": {"old": None, "new": "2029-06-30"},
+        },
+        "manual_edit": {"by": "hr.admin", "at": "2026-11-19T15:04:05Z"},
+    }
+    added = {"status": "ACT", "issue_date": "2026-07-01", "expiration_date": None, "manual_edit": None}
+    items = [
+        {**licence, "id": f"{index}-{number}", "license_number": f"L-{60_000 + index + number}", **values}
+        for number, values in enumerate([changed] + [added] * (records - 1))
+    ]
+    return {**person(index), "added": items[1:], "changed": items[:1], "removed": []}
+
+
 def rejected(index: int) -> dict[str, Any]:
     return {
         "line": 1_000 + index,
@@ -109,6 +126,7 @@ MAKERS = {
     "expired": expired,
     "other_name": other_name,
     "overwritten": overwritten,
+    "changes": changes,
     "blank_dates": blank_dates,
     "disagreement": disagreement,
     "rejected": rejected,
@@ -123,6 +141,7 @@ def lists(**counts: int) -> dict[str, dict[str, Any]]:
 def report(**counts: int) -> dict[str, Any]:
     """Return the report of a successful run; every figure differs from every other."""
     return {
+        "notice": None,
         "run": {
             "id": "0197a3c2-5d1e-7c43-9a41-0d6f2b8e4c11",
             "task_description": "Nightly licence import",
@@ -189,7 +208,7 @@ def report(**counts: int) -> dict[str, Any]:
 
 def failed_report(**counts: int) -> dict[str, Any]:
     """Return the report of a run that failed on its connection."""
-    sample = report(**counts)
+    sample = report(**counts) | {"notice": "The import failed. Nothing was changed."}
     sample["run"] |= {
         "status": "failed",
         "trigger": "run_now",
@@ -200,3 +219,10 @@ def failed_report(**counts: int) -> dict[str, Any]:
         },
     }
     return sample | {"file": None, "summary": None}
+
+
+def preview_report(**counts: int) -> dict[str, Any]:
+    """Return the report of a preview that succeeded."""
+    sample = report(**counts) | {"notice": "This was a preview. Nothing was changed."}
+    sample["run"]["kind"] = "preview"
+    return sample

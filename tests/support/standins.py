@@ -2,12 +2,16 @@
 
 `python -m tests.support.standins up PORT` runs the supervisor. Each program appends lines to
 `events.txt` in `CERTSYNC_DATA_DIR`. `STANDIN_WORKER` is how the worker behaves: `good`, `stubborn` (does
-not end on SIGTERM) or `broken` (ends at once).
+not end on SIGTERM), `broken` (ends at once), `slow` (says late that it lives), `stuck` (its event loop
+stops after the first sign), or `holding` (stops itself while it holds the guard of `DISTRICT`, on SQLite the
+write lock).
 """
 
+import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,6 +23,12 @@ import redis
 
 if TYPE_CHECKING:
     from app.supervisor import Service
+
+DISTRICT = "standin"
+SILENCE_LIMIT = 5
+"""Seconds that the supervisor lets the worker be silent; a sign of life is due every two."""
+LATE = 7
+"""Seconds until the first sign of a worker that is slow."""
 
 
 def record(line: str) -> None:
@@ -49,21 +59,49 @@ def api(port: int) -> None:
     HTTPServer(("127.0.0.1", port), Ready).serve_forever()
 
 
-def worker() -> None:
+async def worker() -> None:
+    from app.watchdog import signs_of_life
+
     mode = os.environ.get("STANDIN_WORKER", "good")
-    signal.signal(signal.SIGTERM, partial(end, "worker") if mode == "good" else signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if mode == "stubborn" else partial(end, "worker"))
     record(f"worker {os.getpid()}")
-    while mode != "broken":
-        signal.pause()
-    sys.exit(3)
+    match mode:
+        case "broken":
+            sys.exit(3)
+        case "slow":
+            time.sleep(LATE)  # noqa: ASYNC251 - as imports do
+    async with signs_of_life():
+        await asyncio.sleep(0)  # the first sign
+        record(f"signs {os.getpid()}")
+        match mode:
+            case "stuck":
+                signal.pause()
+            case "holding":
+                await hold()
+        await asyncio.Event().wait()
+
+
+async def hold() -> None:
+    from app.database import Database, limit_replace, take_guard
+    from app.settings import Settings
+
+    async with Database(Settings()).write() as session:
+        connection = await session.connection()
+        await limit_replace(connection)
+        await take_guard(connection, DISTRICT, shared=False)
+        record(f"holds {os.getpid()}")
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def stand_ins(_host: str, port: int, env: Mapping[str, str]) -> "list[Service]":
     from app.child_process import start_child
     from app.supervisor import Service
+    from app.watchdog import start_watched
 
     command = (sys.executable, "-m", "tests.support.standins")
-    start_worker = partial(start_child, (*command, "worker"), env=env)
+    start_worker = partial(
+        start_watched, "worker", (*command, "worker"), env=env, silence_limit=SILENCE_LIMIT
+    )
     return [
         Service("api", partial(start_child, (*command, "api", str(port)), env=env)),
         Service("worker", start_worker, stop_limit=30, restarts=3, restart_delay=0.01),
@@ -84,4 +122,4 @@ if __name__ == "__main__":
         case ["api", port]:
             api(int(port))
         case ["worker"]:
-            worker()
+            asyncio.run(worker())

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.constants import EmployeeStatus
@@ -104,7 +106,16 @@ class History:
     file: list[list[str]]
 
 
-EDITS = ["certification", "endorsement", "same", "primary", "new certification", "new endorsement"]
+EDITS = [
+    "certification",
+    "endorsement",
+    "same",
+    "primary",
+    "new certification",
+    "new endorsement",
+    "delete certification",
+    "delete endorsement",
+]
 
 
 @st.composite
@@ -118,3 +129,15 @@ def histories(draw: st.DrawFn) -> History:
     again = draw(st.lists(st.sampled_from(first), max_size=24))
     edits = draw(st.lists(st.builds(Edit, st.integers(0, 9), st.sampled_from(EDITS)), max_size=8))
     return History(before, first, edits, roster, again + draw(files(roster)))
+
+
+def tried(examples: int) -> hypothesis_settings:
+    """How worlds are tried: the same ones every time, since a failure has to be met again."""
+    return hypothesis_settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )

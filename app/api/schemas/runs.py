@@ -16,9 +16,7 @@ class RunRequest(Body):
     """What a run-now may ask for."""
 
     kind: RunKind = Field(
-        RunKind.IMPORT,
-        strict=False,
-        description="`preview` is refused until it is available.",
+        RunKind.IMPORT, strict=False, description="`preview` does everything but the replace."
     )
     accept_shrink: bool = Field(
         False, description="Import although most licensed employees would hold no certification any more."
@@ -49,6 +47,7 @@ class RunLinks(Answer):
     report_json: str | None
     skipped_csv: str | None
     rejected_csv: str | None
+    changes_csv: str | None
     error_log: str | None
 
 
@@ -69,7 +68,9 @@ class RunOut(Answer):
     run_by: str
     late: bool
     file: RunFile | None
-    summary: dict[str, Any] | None = Field(description="The figures of the report, once the run succeeded.")
+    summary: dict[str, Any] | None = Field(
+        description="The figures of the report, once the run succeeded; a preview has an import's."
+    )
     failure: RunFailureOut | None
     links: RunLinks
 
@@ -113,5 +114,6 @@ def _links(run: Run) -> RunLinks:
         report_json=link("report.json", there=ended),
         skipped_csv=link("skipped.csv", there=ended),
         rejected_csv=link("rejected.csv", there=ended),
+        changes_csv=link("changes.csv", there=ended),
         error_log=link("error-log", there=run.error_log_encrypted is not None),
     )

@@ -11,6 +11,8 @@ from app.api.schemas.base import Answer, Body, Day, Example, Minute, Name
 from app.constants import DAYS, TaskStatus
 from app.settings import check_timezone
 
+LAST_YEAR = 2100
+"""Of a start date. A task with a mistyped later one would look scheduled and never run."""
 DayOfWeek = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 EXAMPLE: Example = {
     "description": "Nightly licence import",
@@ -29,7 +31,15 @@ def in_week_order(days: list[DayOfWeek]) -> list[DayOfWeek]:
     return sorted(days, key=DAYS.index)
 
 
+def in_this_century(day: date) -> date:
+    """Return the day; raises ValueError for one so far away that it must be a slip."""
+    if day.year > LAST_YEAR:
+        raise ValueError(f"must not lie after the year {LAST_YEAR}")
+    return day
+
+
 Status = Annotated[TaskStatus, Field(strict=False)]
+StartDay = Annotated[Day, AfterValidator(in_this_century)]
 Zone = Annotated[str, Field(max_length=64), AfterValidator(check_timezone)]
 Days = Annotated[list[DayOfWeek], AfterValidator(in_week_order)]
 
@@ -41,7 +51,7 @@ class TaskCreate(Body):
 
     description: Name
     status: Status
-    scheduled_start_date: Day | None = None
+    scheduled_start_date: StartDay | None = None
     time: Minute | None = Field(None, description="Local time in `timezone`.")
     timezone: Zone | None = Field(None, description="IANA name; default: the district's.")
     recurrence: Days = Field(default_factory=list, description="Days of the week.")
@@ -54,7 +64,7 @@ class TaskPatch(Body):
 
     description: Name = ""
     status: Status = TaskStatus.INACTIVE
-    scheduled_start_date: Day | None = None
+    scheduled_start_date: StartDay | None = None
     time: Minute | None = None
     timezone: Zone | None = Field(None, description="Null: the district's.")
     recurrence: Days = Field(default_factory=list)
@@ -69,7 +79,7 @@ class TaskOut(Answer):
                 {
                     "id": "0b8e3a52-5c1f-4f0e-9b1c-0c6f5d0f8a11",
                     **EXAMPLE,
-                    "next_run_at": None,
+                    "next_run_at": "2026-09-01T06:30:00Z",
                     "created_by": "kmarsh",
                     "updated_by": "kmarsh",
                     "created_at": "2026-08-20T14:05:00Z",
@@ -87,7 +97,7 @@ class TaskOut(Answer):
     time: dt.time | None = Field(json_schema_extra={"examples": ["02:30"]})
     timezone: str
     recurrence: list[DayOfWeek]
-    next_run_at: datetime | None
+    next_run_at: datetime | None = Field(description="Null while the task is inactive.")
     created_by: str
     updated_by: str
     created_at: datetime
