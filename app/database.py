@@ -27,7 +27,7 @@ SQLITE_PRAGMAS = {
 }
 GUARD_WAIT = "10s"
 """How long PostgreSQL lets a replace or a writer of employees wait for a district's guard."""
-REPLACE_LIMITS = {
+GUARD_LIMITS = {
     "idle_in_transaction_session_timeout": "8s",
     "statement_timeout": "20s",
     "tcp_keepalives_idle": "5",
@@ -35,7 +35,7 @@ REPLACE_LIMITS = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10s",
 }
-"""What PostgreSQL ends a replace for, so that a worker that is stopped or cut off gives the guard back."""
+"""What PostgreSQL ends a holder of the guard for, so that one that is stopped or cut off gives it back."""
 CLIENT_LIMITS = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -161,8 +161,8 @@ async def take_guard(connection: AsyncConnection, district_id: str, *, shared: b
     """
     if connection.dialect.name == "sqlite":
         return
+    await _limit(connection)
     function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
-    await connection.execute(sa.text(f"SET LOCAL lock_timeout = '{GUARD_WAIT}'"))
     await connection.execute(sa.text(f"SELECT {function}({GUARD})"), {"district": district_id})
 
 
@@ -170,15 +170,14 @@ async def try_guard(connection: AsyncConnection, district_id: str) -> bool:
     """Take the guard shared if no replace holds it or waits for it; on SQLite see `take_guard`."""
     if connection.dialect.name == "sqlite":
         return True
+    await _limit(connection)
     query = sa.text(f"SELECT pg_try_advisory_xact_lock_shared({GUARD})")
     return bool((await connection.execute(query, {"district": district_id})).scalar_one())
 
 
-async def limit_replace(connection: AsyncConnection) -> None:
-    """Let PostgreSQL end this transaction when its worker is stopped or cut off in it (`REPLACE_LIMITS`)."""
-    if connection.dialect.name == "postgresql":
-        settings = [sa.func.set_config(name, value, True) for name, value in REPLACE_LIMITS.items()]
-        await connection.execute(sa.select(*settings))
+async def _limit(connection: AsyncConnection) -> None:
+    limits = {**GUARD_LIMITS, "lock_timeout": GUARD_WAIT}
+    await connection.execute(sa.select(*(sa.func.set_config(*limit, True) for limit in limits.items())))
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:

@@ -40,9 +40,7 @@ class Factory:
         self.schedule = Schedule(self.database, self.queue)
         self.runs = RunService(self.database, self.queue, self.cipher, settings)
         self.run_events = RunEvents(self.runs)
-        self.execution = RunExecution(
-            self.database, settings, self.cipher, self.downloads, self.import_lock
-        )
+        self.execution = RunExecution(self.database, settings, self.cipher, self.downloads, self.import_lock)
         self.editing = RecordEditing(self.database, self.import_lock)
         self.employees = EmployeeService(self.database)
         self.job_classes = JobClassService(self.database)

@@ -1,10 +1,7 @@
 """What a list may be asked: sorts, keywords, instants, and cursors that fit the question."""
 
-import base64
-import json
 from datetime import datetime
 from random import Random
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,21 +10,9 @@ from hypothesis import strategies as st
 
 from app.constants import RunKind, RunTrigger
 from app.models import JobClass, Run
-from tests.support.api import HERE, Api, places, problem
-from tests.support.lists import AT, NOUNS, Seeds
+from tests.support.api import HERE, Api, places
+from tests.support.lists import AT, NOUNS, Seeds, add_titles, titles
 from tests.support.worlds import tried
-
-
-async def titles(api: Api, **params: Any) -> list[str]:
-    response = await api.get("/job-classes", params=params)
-    assert response.status_code == 200, response.text
-    return [item["title"] for item in response.json()["items"]]
-
-
-async def add_titles(api: Api, *texts: str) -> None:
-    await api.add(
-        *(JobClass(district_id=HERE, code=f"C{at}", title=text, version=1) for at, text in enumerate(texts))
-    )
 
 
 async def add_run_at(api: Api, at: datetime) -> None:
@@ -41,15 +26,6 @@ async def add_run_at(api: Api, at: datetime) -> None:
             run_by="kmarsh",
         )
     )
-
-
-def opened(cursor: str) -> list[Any]:
-    values: list[Any] = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    return values
-
-
-def sealed(values: Any) -> str:
-    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
 TITLES = ["École 100%", "école", "a_b", "back\\slash [x]", "ΟΔΟΣ"]
@@ -192,102 +168,3 @@ async def test_refused_files_are_shown_on_demand_only(api: Api) -> None:
     for asked, state in (({}, "retained"), ({"state": "quarantined"}, "quarantined")):
         items = (await api.get("/import-files", params=asked)).json()["items"]
         assert {item["state"] for item in items} == {state}
-
-
-async def test_a_cursor_is_for_one_question(api: Api) -> None:
-    await add_titles(api, "a", "b", "a")
-    question = {"sort": "-title", "q": "c", "certification_required": "false"}
-    cursor = (await api.get("/job-classes", params={**question, "limit": 1})).json()["next_cursor"]
-    same = {**question, "cursor": cursor}
-    assert await titles(api, **same) == ["a", "a"]
-    assert await titles(api, **same | {"limit": 1, "q": " c"}) == ["a"]
-    for other in (
-        {"sort": "title"},
-        {"q": "C"},
-        {"q": ""},
-        {"certification_required": "true"},
-        {"code": "x"},
-    ):
-        response = await api.get("/job-classes", params=same | other)
-        assert places(response) == [["query", "cursor"]]
-        assert "begin without one" in problem(response, 422, "validation-failed")["detail"]
-    unfiltered = {name: value for name, value in same.items() if name != "certification_required"}
-    assert places(await api.get("/job-classes", params=unfiltered)) == [["query", "cursor"]]
-    assert places(await api.get("/employees", params={"cursor": cursor})) == [["query", "cursor"]]
-
-
-async def test_the_default_sort_may_be_named(api: Api) -> None:
-    await add_titles(api, "a", "b")
-    cursor = (await api.get("/job-classes", params={"limit": 1})).json()["next_cursor"]
-    assert await titles(api, cursor=cursor, sort="code") == ["b"]
-
-
-SORTS = {
-    "runs": ["-scheduled_start", "phase", "-actual_start", "late", "progress", "file_name"],
-    "tasks": ["time", "-scheduled_start_date", "created_at"],
-    "certifications": ["id", "expiration_date"],
-    "connection-events": ["port", "outcome"],
-    "import-files": ["-datestamp", "size"],
-}
-
-
-@pytest.fixture
-async def cursors(api: Api) -> list[tuple[str, str, list[Any]]]:
-    """Noun, sort and content of a good cursor for each type of column."""
-    found = []
-    for noun, sorts in SORTS.items():
-        await Seeds(api, Random(3)).add(noun, 6)
-        for sort in sorts:
-            page = (await api.get(f"/{noun}", params={"limit": 1, "sort": sort})).json()
-            found.append((noun, sort, opened(page["next_cursor"])))
-    return found
-
-
-VALUES = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.sampled_from([2**31, 2**63 - 1, 2**63, -(2**63), 10**400]),
-    st.floats(),
-    st.text(max_size=5),
-    st.sampled_from(["\x00", "\ud800", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "NaN"]),
-    st.sampled_from(["0001-01-01", "9999-12-31", "24:00", "23:59:59.999999+14:00", "infinity"]),
-    st.datetimes().map(str),
-    st.uuids().map(str),
-    st.lists(st.integers(), max_size=2),
-    st.dictionaries(st.text(max_size=2), st.none(), max_size=1),
-)
-
-
-@given(pick=st.integers(0, 99), at=st.integers(0, 5), value=VALUES, more=st.sampled_from([0, 0, 0, 1, -1]))
-@tried(300)
-async def test_a_cursor_of_somebodys_own_is_answered_or_refused(
-    api: Api, cursors: list[tuple[str, str, list[Any]]], pick: int, at: int, value: Any, more: int
-) -> None:
-    noun, sort, good = cursors[pick % len(cursors)]
-    values = [*good, *[value] * more] if more >= 0 else good[:more]
-    values[at % len(values)] = value
-    response = await api.get(f"/{noun}", params={"sort": sort, "cursor": sealed(values)})
-    if response.status_code != 200:
-        assert places(response) == [["query", "cursor"]]
-
-
-NO_CURSORS = [
-    "",
-    "\u00fc",
-    "x",
-    sealed(None),
-    sealed({}),
-    sealed([]),
-    sealed(1),
-    base64.urlsafe_b64encode(b"[[[[").decode(),
-    base64.urlsafe_b64encode(b"\xff").decode(),
-    base64.urlsafe_b64encode(b"[" * 3000).decode(),
-    "x" * 4097,
-]
-
-
-@pytest.mark.parametrize("noun", NOUNS)
-async def test_bad_cursors(api: Api, noun: str) -> None:
-    for cursor in NO_CURSORS:
-        assert places(await api.get(f"/{noun}", params={"cursor": cursor})) == [["query", "cursor"]]

@@ -19,7 +19,7 @@ Values = dict[str, Any]
 Call = tuple[str, str, Values | None]
 
 EXAMPLES = 15
-EMPLOYEES, LICENCES, CODES = ("E1", "E2"), ("L1", "L2"), ("11", "12")
+EMPLOYEES, LICENCES, CODES = ("E1", "E2"), ("L1", "L2"), ("11", "11", "12")
 DAYS = st.sampled_from([None, "2025-01-01", "2026-01-01"])
 DATES = {"issue_date": DAYS, "expiration_date": DAYS}
 STATUS = {"status": st.sampled_from(["ACT", "UDR"])}
@@ -38,14 +38,17 @@ CODE_IDS = {
     (*licence, code, ordinal): endorsement_id(identifier, code, ordinal)
     for licence, identifier in LICENCE_IDS.items()
     for code in CODES
-    for ordinal in range(1, 10)
+    for ordinal in (1, 2)
 }
 
 
 def calls() -> st.SearchStrategy[Call]:
-    """Requests that mostly meet: few employees, licences and codes, and the first two of a code."""
-    licence = st.sampled_from(sorted(LICENCE_IDS))
-    code = st.sampled_from([key for key in CODE_IDS if key[3] <= 2])
+    """Requests that mostly meet: on one licence, and on the first endorsements of a code."""
+    often = ("E1", "L1")
+    licence = st.just(often) | st.sampled_from(sorted(LICENCE_IDS))
+    code = st.sampled_from([(*often, "11", 1), (*often, "11", 2)]) | st.sampled_from(
+        [key for key in CODE_IDS if key[3] == 1]
+    )
     new_licence = st.builds(
         lambda key, body: {"employee_number": key[0], "license_number": key[1], **body},
         licence,
@@ -119,7 +122,7 @@ class Model:
     def add_code(self, _: str, body: Values) -> int:
         owner = body["certification_id"]
         blank = dict.fromkeys((*TEXTS, *DATES)) | {"primary": False}
-        record = blank | body | {"owner": owner}
+        record: Values = blank | body | {"owner": owner}
         if disordered(record) or owner not in self.licences:
             return 422
         if status := self.refusal(record, ""):
@@ -170,7 +173,12 @@ async def test_any_sequence_of_writes_equals_the_model(api: Api, sequence: list[
     await write(api.factory, *(sa.delete(table) for table in (endorsement, certification, record_edit)))
     await hire(api, *EMPLOYEES)
     model = Model()
-    for method, path, body in sequence:
+    first: Call = (
+        "POST",
+        "/certifications",
+        {"employee_number": "E1", "license_number": "L1", "status": "X"},
+    )
+    for method, path, body in [first, *sequence]:
         response = await api.call(method, path, body)
         assert response.status_code == model.answer(method, path, body), response.text
     for noun, records in (("certifications", model.licences), ("endorsements", model.codes)):

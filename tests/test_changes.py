@@ -7,13 +7,12 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
 
 from app.constants import EmployeeStatus
 from app.factory import Factory
 from app.models import Run
-from tests.support.by_hand import change_by_hand, deletions, edit_table, forget_everything, held
-from tests.support.change_lists import applied, manual_edits, shown
+from tests.support.by_hand import deletions, edit_table
+from tests.support.change_lists import manual_edits
 from tests.support.imports import (
     DISTRICT,
     add_district,
@@ -28,9 +27,7 @@ from tests.support.imports import (
     write,
     write_file,
 )
-from tests.support.worlds import History, histories, tried
 
-EXAMPLES = 16
 ANN = employee("E1", "0007", "Smith", "Ann", legal_last_name="Smythe")
 BO = employee("E2", "8", "Doe", "Bo")
 ENGLISH = {
@@ -278,41 +275,3 @@ async def test_a_failed_import_settles_nothing(district: Factory, tmp_path: Path
     assert (await run_import(district, broken)).failure_code == "too_many_rejected_rows"
     run = await succeed(district, write_file(tmp_path, rows))
     assert await edits_of(district, run) == [("L9", None, "restored", HR)]
-
-
-@given(history=histories())
-@tried(EXAMPLES)
-async def test_the_changes_of_any_import_make_the_records_after_of_those_before(
-    lenient: Factory, tmp_path: Path, history: History
-) -> None:
-    await forget_everything(lenient)
-    await lenient.employees.put_all(DISTRICT, history.roster_before)
-    await import_and_apply(lenient, write_file(tmp_path, history.file_before))
-    for edit in history.edits:
-        await change_by_hand(lenient, edit)
-    await lenient.employees.put_all(DISTRICT, history.roster)
-    await import_and_apply(lenient, write_file(tmp_path, history.file))
-
-
-async def import_and_apply(factory: Factory, path: Path) -> None:
-    found, deleted = await held(factory), {str(key) for key in await deletions(factory)}
-    before = shown(found)
-    manual = {
-        str(item["public_id"]) for items in found.values() for item in items if item["source"] == "manual"
-    }
-    run = await succeed(factory, path)
-    changes = await changes_of(factory, run)
-    after = shown(await held(factory))
-    assert applied(changes, before) == after
-    gone_over = {
-        key
-        for key in before.keys() | after.keys()
-        if content_of(before.get(key)) != content_of(after.get(key))
-        and key[1] in (manual if key in before else deleted)
-    }
-    assert manual_edits(changes) == dict.fromkeys(gone_over, "hand")
-
-
-def content_of(record: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A record without the choice of primary, which is no edit."""
-    return record and {name: value for name, value in record.items() if name != "primary"}

@@ -2,14 +2,23 @@
 
 import asyncio
 import signal
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from app.constants import RunStatus
+from app.factory import Factory
 from app.job_queue import QUEUE
+from app.models import Run
+from app.models.base import utc_now
+from app.storage.runs import STALE
 from tests.support.halting_worker import INSIDE, POINTS
+from tests.support.imports import DISTRICT, add_district, run_table, start, write
 from tests.support.openssh import OpenSshServer
 from tests.support.recovery import POLL, SECONDS, Deployment
+from tests.support.schedules import change_row, create, scheduled
+from workers.settings import SWEEP_SECONDS
 from workers.sweep import sweep
 
 # arq 0.28 closes its connection by a name that redis 5.3 has deprecated.
@@ -59,24 +68,73 @@ async def lock_is_back(deployment: Deployment, district_id: str) -> None:
             await asyncio.sleep(POLL)
 
 
-async def test_a_storm_of_messages_makes_one_run(hasty: Deployment, openssh_server: OpenSshServer) -> None:
+async def test_two_workers_a_race_of_ticks_and_a_storm_of_messages_make_one_run(
+    hasty: Deployment, openssh_server: OpenSshServer
+) -> None:
     workers = [hasty.worker(name) for name in ("one", "another")]
     await hasty.add_districts(["stormy"], openssh_server)
     for worker in workers:
         await hasty.open(worker)
-    run = await hasty.begin("stormy")
-    queue = hasty.factory.queue
+    factory = hasty.factory
+    run = await due_in(factory, "stormy", timedelta(seconds=2))
+    async with asyncio.timeout(SECONDS):
+        while utc_now() < run.scheduled_start:
+            await asyncio.sleep(POLL)
     await asyncio.gather(
-        *(queue.enqueue_run(run.id, f"storm {number}") for number in range(40)),
-        *(sweep({"factory": hasty.factory}) for _ in range(10)),
+        *(factory.schedule.tick(utc_now()) for _ in range(10)),
+        *(factory.queue.enqueue_run(run.id, f"storm {number}") for number in range(40)),
+        *(sweep({"factory": factory}) for _ in range(10)),
     )
     await hasty.check_imported_once(await hasty.ended(run), attempt=1)
-    redis = await queue._connect()
+    redis = await factory.queue._connect()
     async with asyncio.timeout(SECONDS):
         while any(message.startswith(b"run:") for message in await redis.zrange(QUEUE, 0, -1)):
             await asyncio.sleep(POLL)
+    assert run.task_id is not None
+    runs = await scheduled(factory, await factory.tasks.get("stormy", run.task_id))
+    assert [(each.id == run.id, each.status) for each in runs] == [(True, "succeeded"), (False, "waiting")]
     assert hasty.said("run_started", run) == hasty.said("run_succeeded", run) == 1
     for worker in workers:
         worker.strike(signal.SIGTERM)
         assert worker.process.wait() == 0
-        assert "job_failed" not in {event["event"] for event in worker.events()}
+        assert not {"job_failed", "task_not_scheduled"} & {event["event"] for event in worker.events()}
+
+
+async def due_in(factory: Factory, district_id: str, wait: timedelta) -> Run:
+    """The next run of a new task, after its due time was moved to soon."""
+    task = await create(factory, district=district_id)
+    soon = utc_now() + wait
+    await change_row(factory, task, next_run_at=soon)
+    of_the_task = run_table.c.task_id == task.id
+    await write(factory, sa.update(run_table).where(of_the_task).values(slot=soon, scheduled_start=soon))
+    (run,) = await scheduled(factory, task)
+    return run
+
+
+async def test_a_run_whose_worker_died_with_a_nudge_gets_another_one_in_time(
+    unhurried: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis keeps the mark of a message that a dead worker took for hours, so the next needs its own id."""
+    factory = unhurried.factory
+    await add_district(factory, DISTRICT)
+    run = await start(factory)
+    redis = await factory.queue._connect()
+
+    async def swept(moment: datetime) -> int:
+        monkeypatch.setattr("workers.sweep.utc_now", lambda: moment)
+        await sweep({"factory": factory})
+        return await redis.zcard(QUEUE)
+
+    minute = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    for number, second in enumerate(sorted(SWEEP_SECONDS)):
+        nudged = minute + timedelta(hours=number, seconds=second)
+        lost = {"status": RunStatus.IN_PROGRESS, "from_disk": False, "heartbeat_at": nudged - 2 * STALE}
+        await write(factory, sa.update(run_table).where(run_table.c.id == run.id).values(lost))
+        messages = await swept(nudged)
+        taken = {"heartbeat_at": nudged + timedelta(seconds=1)}
+        await write(factory, sa.update(run_table).where(run_table.c.id == run.id).values(taken))
+        later = (nudged + timedelta(seconds=seconds) for seconds in range(1, 120))
+        sweeps = [moment for moment in later if moment.second in SWEEP_SECONDS]
+        again = [moment for moment in sweeps if await swept(moment) > messages]
+        first = min(moment for moment in sweeps if moment > nudged + timedelta(seconds=1) + STALE)
+        assert again[0] == first

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from app.constants import FINAL_STATUSES, RunKind, RunPhase, RunStatus
 from app.models import Run
 from app.services.run_events import PHASES, Place, RunEvent, events_after
+from tests.support.runs import waiting_run
 
 ENDS = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
 STEPS = ("claim", "progress", "phase", "put back", "lost")
@@ -23,7 +24,7 @@ def state(
     progress: int = 0,
     kind: RunKind = RunKind.IMPORT,
 ) -> Run:
-    return Run(status=status, attempt=attempt, phase=phase, progress=progress, kind=kind)
+    return waiting_run(status=status, attempt=attempt, phase=phase, progress=progress, kind=kind)
 
 
 WAITING = state(RunStatus.WAITING, 0, None)

@@ -13,7 +13,7 @@ from app.factory import Factory
 from app.models.base import utc_now
 from app.services import recurrence
 from app.storage import tasks
-from tests.support.imports import DISTRICT, TIMEZONE, add_district, run_table, write
+from tests.support.imports import DISTRICT, TIMEZONE, USER, add_district, run_table, write
 from tests.support.schedules import (
     DAILY,
     at,
@@ -141,6 +141,21 @@ async def test_many_ticks_of_many_workers_make_one_run(factory: Factory, logs: l
     finally:
         await other.close()
     assert contained(logs) == []
+
+
+async def test_a_tick_that_comes_after_another_writer_changes_nothing(factory: Factory) -> None:
+    """It read that the task is due, and got its turn when another tick or an edit had been there."""
+    with clock("2026-06-01T12:30") as moved:
+        task = await create(factory)
+        moved.shift(timedelta(days=1))
+        await tick(factory)
+        before = await scheduled(factory, task)
+        assert await factory.schedule._advance(DISTRICT, task.id, utc_now()) is None
+        assert await scheduled(factory, task) == before
+        await factory.tasks.change(DISTRICT, USER, task.id, {"status": "inactive"}, None)
+        assert await factory.schedule._advance(DISTRICT, task.id, utc_now()) is None
+        await factory.schedule._correct(DISTRICT, task.id, utc_now())
+        assert await scheduled(factory, task) == []
 
 
 @pytest.mark.parametrize(

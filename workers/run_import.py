@@ -27,7 +27,7 @@ async def run_import(ctx: dict[str, Any], run_id: str) -> None:
     """
     executing: set[str] = ctx["executing"]
     message: str = ctx["job_id"]
-    if False:
+    if len(executing) >= RUNS_AT_ONCE:
         if ctx["job_try"] < GIVE_BACK_TRIES:
             raise Retry(defer=GIVE_BACK_SECONDS)
         return

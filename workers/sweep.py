@@ -12,8 +12,8 @@ from app.storage import idempotency_keys, runs
 
 PATIENCE = timedelta(seconds=15)
 """How long a due run may wait before its message counts as lost."""
-NUDGE_SECONDS = 60
-"""One nudge of a run in so many seconds, under an id of its own.
+NUDGE_SECONDS = 15
+"""One nudge of a run in so many seconds, the time between two sweeps, under an id of its own.
 
 A worker that dies right after it took a message leaves a mark at Redis that blocks the message's id for as
 long as a job may take. The claim makes a nudge too many harmless.

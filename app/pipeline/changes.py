@@ -92,18 +92,22 @@ def _record(row: Row) -> Row:
         "id": str(row["public_id"]),
         **{name: row[name] for name in ("license_number", "license_type", "code")},
     }
-    names = FIELDS[RecordKind(row["record"])]
-    old, new = ({SHOWN[name]: _plain(row[f"{side}_{name}"]) for name in names} for side in ("old", "new"))
-    match Change(row["change"]):
-        case Change.ADDED:
-            content = new
-        case Change.REMOVED:
-            content = old
-        case Change.CHANGED:
-            differing = {name: {"old": old[name], "new": new[name]} for name in old if old[name] != new[name]}
-            content = {"fields": differing}
     edited = {"by": row["edited_by"], "at": _plain(row["edited_at"])}
-    return {**record, **content, "manual_edit": edited if row["edited_by"] is not None else None}
+    return {**record, **_content(row), "manual_edit": edited if row["edited_by"] is not None else None}
+
+
+def _content(row: Row) -> Row:
+    match row["change"]:
+        case Change.ADDED:
+            return _values(row, "new")
+        case Change.REMOVED:
+            return _values(row, "old")
+    old, new = _values(row, "old"), _values(row, "new")
+    return {"fields": {name: {"old": old[name], "new": new[name]} for name in old if old[name] != new[name]}}
+
+
+def _values(row: Row, side: str) -> Row:
+    return {SHOWN[name]: _plain(row[f"{side}_{name}"]) for name in FIELDS[row["record"]]}
 
 
 def _records(district_id: str) -> sa.CompoundSelect[Any]:

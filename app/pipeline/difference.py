@@ -37,7 +37,7 @@ ENDORSEMENT_FIELDS = ("description", "issue_date", "expiration_date", "limitatio
 
 
 PART = 20_000
-"""Records written by one statement: PostgreSQL ends one that takes long (`REPLACE_LIMITS`)."""
+"""Records written by one statement: PostgreSQL ends one that takes long (`GUARD_LIMITS`)."""
 
 
 @dataclass(frozen=True)

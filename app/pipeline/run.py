@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FileState, FindingKind, RunKind, RunPhase, RunStatus
-from app.database import limit_replace, take_guard, try_guard
+from app.database import take_guard, try_guard
 from app.import_lock import HeldLock, ImportLock
 from app.models import District, Run
 from app.models.base import utc_now
@@ -168,7 +168,7 @@ class ImportRun:
     async def _guarded(self) -> bool:
         """Tell whether our transaction still holds the guard or waits for it.
 
-        PostgreSQL ends one whose worker it has lost (`REPLACE_LIMITS`); cut off from it, the question hangs
+        PostgreSQL ends one whose worker it has lost (`GUARD_LIMITS`); cut off from it, the question hangs
         as well, and it too renews nothing.
         """
         database = self.fetcher.database
@@ -196,7 +196,6 @@ class ImportRun:
         """
         connection, run, now = plan.connection, self.run, utc_now()
         async with connection.begin() as transaction:
-            await limit_replace(connection)
             await take_guard(connection, self.district.id, shared=False)
             if under_guard:
                 with self.writer.within(connection):

@@ -136,18 +136,10 @@ async def place_next(session: AsyncSession, task: Task, now: datetime) -> None:
     )
 
 
-async def before_cancel(session: AsyncSession, district_id: str, run_id: UUID) -> None:
-    """Lock the task of a run that a person cancels, before the run is changed.
-
-    The other way round it could wait for a writer who waits for it.
-    """
-    await tasks.lock_of_run(session, district_id, run_id)
-
-
 async def after_cancel(session: AsyncSession, run: Run) -> None:
     """Place the occurrence after one that a person has cancelled, which stays cancelled.
 
-    Call `before_cancel` first in the same transaction.
+    The caller locked the run's task before it changed the run.
     """
     if run.slot is None or run.task_id is None:
         return

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.constants import TaskStatus
-from app.models import Run, Task
+from app.models import Task
 from app.storage.filters import any_of, between, containing, exact, includes, named
 from app.storage.pages import Listing, Page, PageRequest, fetch_page
 
@@ -69,13 +69,7 @@ async def find_free(session: AsyncSession, district_id: str, task_id: UUID) -> T
     return await _one(session, _by_id(district_id, task_id).with_for_update(key_share=True, skip_locked=True))
 
 
-async def lock_of_run(session: AsyncSession, district_id: str, run_id: UUID) -> None:
-    """Keep other writers from the task of a run, if it has one, until the transaction ends."""
-    of_run = sa.select(Run.task_id).where(Run.district_id == district_id, Run.id == run_id)  # type: ignore[call-overload] # SQLModel types columns as values
-    await _one(session, _by_id(district_id, of_run.scalar_subquery()).with_for_update())
-
-
-def _by_id(district_id: str, task_id: Any) -> Any:
+def _by_id(district_id: str, task_id: UUID) -> Any:
     return sa.select(Task).where(task.c.district_id == district_id, task.c.id == task_id)
 
 

@@ -4,7 +4,8 @@
 `NAME.open` before it works. A file `DISTRICT.at` names the point where the next run of the district halts;
 it becomes `DISTRICT.halted`, and the run goes on once there is a `DISTRICT.go`. `DISTRICT.dies` names a
 point where every run of the district takes its worker down; a new one follows. All lie in
-`DATA_DIR/halts`. `HASTE` makes the limits short and is STALE in seconds; `RUNS_AT_ONCE` is how many runs it executes side by side.
+`DATA_DIR/halts`. `HASTE` makes the limits short and is STALE in seconds; `RUNS_AT_ONCE` is how many runs
+it executes side by side.
 """
 
 import asyncio

@@ -24,4 +24,5 @@ def hurry(put: Callable[[Any, str, Any], None], stale: float = STALE) -> None:
     put(workers.sweep, "PATIENCE", timedelta(seconds=1))
     put(workers.sweep, "NUDGE_SECONDS", 1)
     put(workers.settings, "SWEEP_SECONDS", set(range(60)))
+    put(workers.settings, "TICK_SECONDS", set(range(60)))
     put(workers.settings, "GRACE", 0.5)

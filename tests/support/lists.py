@@ -231,3 +231,15 @@ class Seeds:
             run_id=self.pick(*IDS),
             fetched_at=self.instant(),
         )
+
+
+async def titles(api: Api, **params: Any) -> list[str]:
+    response = await api.get("/job-classes", params=params)
+    assert response.status_code == 200, response.text
+    return [item["title"] for item in response.json()["items"]]
+
+
+async def add_titles(api: Api, *texts: str) -> None:
+    await api.add(
+        *(JobClass(district_id=HERE, code=f"C{at}", title=text, version=1) for at, text in enumerate(texts))
+    )

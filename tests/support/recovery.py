@@ -1,12 +1,7 @@
 """Districts with an import each, real workers that are struck in the middle of it, and what came of it."""
 
 import asyncio
-import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -44,8 +39,8 @@ from tests.support.imports import (
     write_file,
 )
 from tests.support.openssh import OpenSshServer
-from tests.support.processes import ROOT
 from tests.support.sftp import key_target
+from tests.support.worker_process import WorkerProcess, start_worker
 
 ENGLISH = {"EndorsementCode": "2-05"}
 OLD = [row("7", "Smith", "Ann", number, **ENGLISH) for number in ("L1", "L2", "L3")]
@@ -60,27 +55,6 @@ IMPORTED = {("L1", 8, "2-05", "One", True), ("L2", 7, "3-11", None, False), ("L4
 SECONDS = 40
 POLL = 0.02
 Contents = dict[str, list[dict[str, Any]]]
-
-
-@dataclass
-class WorkerProcess:
-    """A worker that is ready to begin; see `tests/support/halting_worker.py`."""
-
-    name: str
-    halts: Path
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def strike(self, blow: signal.Signals) -> None:
-        os.kill(self.process.pid, blow)
-
-    def events(self) -> list[dict[str, Any]]:
-        """What it logged; after a kill the last line may be half a one."""
-        lines = self.log.read_text().splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
-
-    def lives(self) -> bool:
-        return self.process.poll() is None
 
 
 @dataclass
@@ -103,7 +77,7 @@ class Deployment:
         """All points, by those where runs can halt at once: SQLite has one writer."""
         if not self.factory.database.is_sqlite:
             return [POINTS]
-        first, *others = INSIDE
+        others = INSIDE[1:]
         return [tuple(point for point in POINTS if point not in others), *((point,) for point in others)]
 
     async def add_districts(self, names: Iterable[str], ssh: OpenSshServer) -> None:
@@ -128,29 +102,12 @@ class Deployment:
     ) -> WorkerProcess:
         """Start a worker that does not begin before `open`: starting takes seconds."""
         settings = self.factory.settings
-        variables = {key: value for key, value in os.environ.items() if not key.startswith("CERTSYNC_")}
-        variables |= {
-            "CERTSYNC_DATA_DIR": str(settings.data_dir),
-            "CERTSYNC_REDIS_URL": self.redis.url,
-            "RUNS_AT_ONCE": str(runs_at_once),
-            "HASTE": str(stale) if self.hasty else "",
-        }
-        if settings.database_url:
-            variables["CERTSYNC_DATABASE_URL"] = settings.database_url.get_secret_value()
-        log = settings.data_dir / f"{name}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.halting_worker", name],
-                cwd=ROOT,
-                env=variables | environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        self.children.callback(end, process)
-        self.workers.append(WorkerProcess(name, self.halts, process, log))
-        return self.workers[-1]
+        variables = {"RUNS_AT_ONCE": str(runs_at_once), "CERTSYNC_REDIS_URL": self.redis.url}
+        variables["HASTE"] = str(stale) if self.hasty else ""
+        worker = start_worker(name, settings, variables | environment)
+        self.children.callback(worker.end)
+        self.workers.append(worker)
+        return worker
 
     async def open(self, worker: WorkerProcess) -> None:
         """Let the worker begin, and wait until it has reported to Redis."""
@@ -271,13 +228,6 @@ def imported(found: Contents) -> set[tuple[Any, ...]]:
         )
         for licence, item in held
     }
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a worker, stopped or not, and whatever it forked."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 async def deployed(

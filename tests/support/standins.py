@@ -82,12 +82,11 @@ async def worker() -> None:
 
 
 async def hold() -> None:
-    from app.database import Database, limit_replace, take_guard
+    from app.database import Database, take_guard
     from app.settings import Settings
 
     async with Database(Settings()).write() as session:
         connection = await session.connection()
-        await limit_replace(connection)
         await take_guard(connection, DISTRICT, shared=False)
         record(f"holds {os.getpid()}")
         os.kill(os.getpid(), signal.SIGSTOP)
