@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from app.api.pages import SortOf
 from app.api.schemas import queries
-from tests.support.api import HERE, THERE, Api
-from tests.support.list_model import PARAMETERS, Item, found_by, in_order
+from tests.support.api import THERE, Api
+from tests.support.list_model import PARAMETERS, TEXTS, Item, found_by, in_order, value_of
 from tests.support.lists import NOUNS, Seeds
 from tests.support.worlds import tried
 
@@ -112,6 +112,15 @@ def test_the_model_knows_every_parameter() -> None:
         assert query().sort == listing.default
 
 
+async def test_every_text_of_an_item_is_searched(api: Api, full: dict[str, list[Item]]) -> None:
+    for noun, fields in TEXTS.items():
+        items = [item for item in full[noun] if item.get("state") != "quarantined"]
+        for text in {value_of(item, field) or "" for item in items for field in fields}:
+            found = await everything(api, noun, q=text)
+            expected = [item for item in items if found_by(item, noun, text)]
+            assert in_order(found, noun, sorts(noun)[0]) == in_order(expected, noun, sorts(noun)[0]), text
+
+
 @st.composite
 def asked(draw: st.DrawFn) -> dict[str, Any]:
     """A noun, indexes of values for some of its parameters, keywords and a sort."""
@@ -129,12 +138,16 @@ def asked(draw: st.DrawFn) -> dict[str, Any]:
 @pytest.fixture
 async def full(api: Api) -> dict[str, list[Item]]:
     """Twenty rows of every noun in this district and in another; the items of this one by noun."""
-    for district in (HERE, THERE):
-        seeds = Seeds(api, Random(1), district) if district == HERE else Seeds(api, Random(2), district)
-        for noun in NOUNS:
-            await seeds.add(noun, 20)
+    ours, theirs = Seeds(api, Random(1)), Seeds(api, Random(2), THERE)
+    for noun in NOUNS:
+        await ours.add(noun, 20)
+        await theirs.add(noun, 20)
     items = {noun: await everything(api, noun) for noun in NOUNS}
     items["import-files"] += await everything(api, "import-files", state="quarantined")
+    for noun in NOUNS:
+        keys = {item[KEY.get(noun, "id")] for item in items[noun]}
+        assert keys >= set(ours.rows[noun])
+        assert not keys & set(theirs.rows[noun])
     return items
 
 

@@ -25,7 +25,11 @@ def task(**values: Any) -> Task:
         "status": TaskStatus.INACTIVE,
         "version": 1,
     }
-    return Task(**common | {"timezone": "America/New_York", "created_by": "a", "updated_by": "a"} | values)
+    return Task(
+        **common
+        | {"timezone": "America/New_York", "created_by": "a", "updated_by": "a", "scheduled_by": "a"}
+        | values
+    )
 
 
 def run(**values: Any) -> Run:
@@ -123,7 +127,7 @@ async def test_nothing_of_another_district_is_there(api: Api) -> None:
 
 
 async def test_runs_are_listed_newest_first_in_pages(api: Api) -> None:
-    runs = [run(created_at=NOW.replace(minute=minute)) for minute in range(5)]
+    runs = [run(scheduled_start=NOW.replace(minute=minute)) for minute in range(5)]
     await api.add(*runs)
     seen, cursor = [], ""
     while cursor is not None:

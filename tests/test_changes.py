@@ -192,6 +192,21 @@ async def test_a_choice_of_primary_is_no_edit(district: Factory, tmp_path: Path)
     assert await edits_of(district, run) == []
 
 
+async def test_an_edit_that_agrees_with_the_state_is_not_gone_over(district: Factory, tmp_path: Path) -> None:
+    one, two = ann(Limitation="One", **ENGLISH), ann(Limitation="Two", **ENGLISH)
+    await succeed(district, write_file(tmp_path, [one, two]))
+    key = await ids(district)
+    for limitation in ("by hand", "One"):
+        await district.endorsements.change(DISTRICT, HR, key["2-05", "One"], {"limitation": limitation}, None)
+    await district.endorsements.change(DISTRICT, HR, key["2-05", "Two"], {"primary": True}, None)
+    run = await succeed(district, write_file(tmp_path, [one]))
+    (item,) = await changes_of(district, run)
+    (changed,) = item["changed"]
+    assert changed["fields"] == {"primary": {"old": False, "new": True}}  # it inherits the choice
+    assert changed["manual_edit"] is None
+    assert await edits_of(district, run) == []
+
+
 async def test_edits_by_hand_are_shown_with_the_record_once(district: Factory, tmp_path: Path) -> None:
     rows = [ann(**ENGLISH), ann("L2", **ENGLISH), bo()]
     await succeed(district, write_file(tmp_path, rows))
@@ -243,6 +258,7 @@ async def test_only_the_last_edit_of_a_record_counts(district: Factory, tmp_path
     run = await succeed(district, write_file(tmp_path, rows[:2]))  # nor of L9, which is not in the file
     assert await edits_of(district, run) == [("L1", None, "changed", "hr.two")]
     (item,) = await changes_of(district, run)
+    assert [record["license_number"] for record in item["changed"]] == ["L1"]
     assert item["added"] == item["removed"] == []
     assert run.summary
     assert run.summary["certifications_changed"] == 2  # L2 is the import's again, which no reader sees

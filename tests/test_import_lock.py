@@ -208,7 +208,7 @@ async def test_nothing_hangs_with_redis(lock: ImportLock, server: ChildProcess, 
     if when == "before":
         server.process.send_signal(signal.SIGSTOP)
     begun = time.monotonic()
-    async with lock.held(HERE, uuid4(), uuid4()) as held:
+    async with asyncio.timeout(SECONDS), lock.held(HERE, uuid4(), uuid4()) as held:
         if when == "meanwhile":
             server.process.send_signal(signal.SIGSTOP)
         assert not await held.is_anothers()

@@ -11,13 +11,14 @@ import pytest
 import sqlalchemy as sa
 
 from app import database
-from app.constants import EmployeeStatus
+from app.constants import EmployeeStatus, RunKind
 from app.errors import ServiceUnavailableError
 from app.factory import Factory
 from app.models import District
 from app.pipeline import heartbeat, plan
 from app.pipeline.run import PASSES
 from app.pipeline.summary import summarise
+from app.services.runs import RunOptions
 from tests.support.imports import (
     DISTRICT,
     certification,
@@ -147,6 +148,25 @@ async def test_data_that_never_rest_are_replaced_under_the_guard(
     assert len(found.get("overwritten", [])) == (which == "edits")
     assert len(found["change"]) == (3 if which == "roster" else 2)
     await imported.employees.put_all(DISTRICT, [{**BO, "legal_first_name": "Later"}])
+
+
+async def test_a_preview_is_worked_out_again_when_data_move(
+    imported: Factory, new_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def change(number: int) -> None:
+        if number == 1:
+            await imported.employees.put_all(DISTRICT, [employee("E3", "9", "Ray", "Cy")])
+
+    passes = in_the_middle(monkeypatch, change)
+    options = RunOptions(kind=RunKind.PREVIEW, accept_shrink=True)
+    run = await imported.runs.start_local(DISTRICT, "a test", "importer", options)
+    await imported.execution.execute(run.id, new_file)
+    ended = await imported.runs.get(DISTRICT, run.id)
+    assert (ended.status, passes) == ("succeeded", [1, 2])
+    assert ended.summary
+    assert ended.summary["employees_matched"] == 3
+    assert len((await lists(imported, ended))["change"]) == 3
+    assert await held(imported) == {"L1", "L9"}
 
 
 def impatient(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from app.constants import EmployeeStatus
 from app.factory import Factory
+from app.pipeline import difference
 from tests.support.imports import (
     DISTRICT,
     add_district,
@@ -246,3 +247,33 @@ async def test_expired_is_before_today_where_the_district_is(factory: Factory, t
     run = await succeed(factory, write_file(tmp_path, rows), "etc-gmtp12")
     assert run.summary
     assert run.summary["employees_expired_certification"] == 1
+
+
+async def test_parts_of_the_changes_come_to_the_same_as_all_at_once(
+    district: Factory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of three records go, come or change in each of the files; each statement writes two."""
+    await add_district(district, "other")
+    await district.employees.put_all("other", [ANN, BO])
+    files = []
+    for stamp in (1, 2, 3):
+        rows = [
+            ann(f"L{number}", **ENGLISH, Limitation=f"{stamp if number % 2 else 0}")
+            for number in range(18)
+            if number % 3 != stamp % 3
+        ]
+        files.append(write_file(tmp_path, rows, f"2026010{stamp}"))
+
+    def contents(found: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
+        names = ("license_number", "status", "code", "limitation", "issue_date", "expiration_date")
+        return [sorted(str([item.get(name) for name in names]) for item in items) for items in found.values()]
+
+    for file in files:
+        await succeed(district, file, "other")
+        with monkeypatch.context() as patch:
+            patch.setattr(difference, "PART", 2)
+            run = await succeed(district, file)
+        assert run.summary
+        assert contents(await records(district)) == contents(await records(district, "other"))
+        assert len((await records(district))["endorsement"]) == 12
+    assert (run.summary["endorsements_changed"], run.summary["endorsements_removed"]) == (3, 6)

@@ -48,11 +48,11 @@ from tests.support.imports import (
 )
 
 PEOPLE = 12
-WRITERS = 4
-ATTEMPTS = 2500
+WRITERS = 3
+ATTEMPTS = 1200
 """Edits that are tried at least, most of them while an import has the records."""
-IMPORTS = 20
-IN_THE_WINDOW = 8
+IMPORTS = 8
+IN_THE_WINDOW = 40
 """Edits that are tried while each replace is under way."""
 LIMIT = 100
 edit = RecordEdit.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
@@ -102,6 +102,7 @@ class Writers:
 
     answers: Counter[str] = field(default_factory=Counter)
     tried: asyncio.Condition = field(default_factory=asyncio.Condition)
+    done: bool = False
 
     async def until(self, attempts: int) -> None:
         """Wait until so many more edits have been answered, one way or the other."""
@@ -110,9 +111,9 @@ class Writers:
             await self.tried.wait_for(lambda: self.answers.total() >= goal)
 
     async def work(self, factory: Factory, seed: int) -> None:
-        """Edit at random until cancelled."""
+        """Edit at random until `done`."""
         random = Random(seed)
-        while True:
+        while not self.done:
             try:
                 await edit_something(factory, random, f"writer{seed}")
                 answer = "accepted"
@@ -218,13 +219,15 @@ async def test_edits_and_imports_are_one_after_the_other(
     with monkeypatch.context() as patch:
         patch.setattr("app.pipeline.run.write_difference", with_people_at_the_door)
         async with asyncio.timeout(LIMIT), asyncio.TaskGroup() as group:
-            working = [group.create_task(writers.work(each, seed)) for seed, each in enumerate(others)]
-            while imports < IMPORTS or writers.answers.total() < ATTEMPTS:
-                await succeed(importer, files[imports % len(files)])
-                await writers.until(IN_THE_WINDOW)
-                imports += 1
-            for task in working:
-                task.cancel()
+            for seed, each in enumerate(others):
+                group.create_task(writers.work(each, seed))
+            try:
+                while imports < IMPORTS or writers.answers.total() < ATTEMPTS:
+                    await succeed(importer, files[imports % len(files)])
+                    await writers.until(IN_THE_WINDOW)
+                    imports += 1
+            finally:
+                writers.done = True
 
     assert await held(importer) == await replayed(importer, contents)
     logged = await select(importer, sa.select(edit.c.id, edit.c.action, edit.c.run_id))

@@ -3,9 +3,11 @@
 import asyncio
 import signal
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from redis.asyncio.client import Pipeline
 
 from app.constants import RunStatus
 from app.factory import Factory
@@ -16,9 +18,10 @@ from app.storage.runs import STALE
 from tests.support.halting_worker import INSIDE, POINTS
 from tests.support.imports import DISTRICT, add_district, run_table, start, write
 from tests.support.openssh import OpenSshServer
+from tests.support.processes import until_async
 from tests.support.recovery import POLL, SECONDS, Deployment
 from tests.support.schedules import change_row, create, scheduled
-from workers.settings import SWEEP_SECONDS
+from workers.settings import SWEEP_SECONDS, create_worker
 from workers.sweep import sweep
 
 # arq 0.28 closes its connection by a name that redis 5.3 has deprecated.
@@ -60,6 +63,36 @@ async def test_runs_go_on_to_their_end_when_redis_crashes_in_any_phase(
     await hasty.restart_redis(empty=empty)
     await hasty.check_imported_once(await hasty.ended(lost), attempt=1)
     assert worker.lives()
+
+
+async def test_a_worker_outlives_a_crash_of_redis_in_the_moment_in_which_it_looks_at_a_message(
+    hasty: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Pipeline.watch
+    crashed: list[str] = []
+
+    async def watch_and_crash(self: Pipeline, name: str) -> Any:
+        watched = await watch(self, name)
+        if not crashed and name.startswith("arq:in-progress:"):
+            crashed.append(name)
+            await hasty.crash_redis()
+            await hasty.restart_redis(empty=False)
+        return watched
+
+    monkeypatch.setattr(Pipeline, "watch", watch_and_crash)
+    await add_district(hasty.factory, DISTRICT)
+    worker = create_worker(hasty.factory.settings)
+    work = asyncio.create_task(worker.async_run())
+    try:
+        run = await hasty.ended(await hasty.begin(DISTRICT))
+        assert (run.failure_code, run.attempt) == ("sftp_not_configured", 1)
+        assert crashed
+        assert not work.done()
+        await until_async(lambda: worker.job_counter == 0)  # no slot is lost with the message
+    finally:
+        work.cancel()
+        await asyncio.wait([work])
+        await worker.close()
 
 
 async def lock_is_back(deployment: Deployment, district_id: str) -> None:
@@ -123,7 +156,7 @@ async def test_a_run_whose_worker_died_with_a_nudge_gets_another_one_in_time(
     async def swept(moment: datetime) -> int:
         monkeypatch.setattr("workers.sweep.utc_now", lambda: moment)
         await sweep({"factory": factory})
-        return await redis.zcard(QUEUE)
+        return int(await redis.zcard(QUEUE))
 
     minute = datetime(2026, 11, 22, 12, tzinfo=UTC)
     for number, second in enumerate(sorted(SWEEP_SECONDS)):

@@ -14,8 +14,8 @@ from app.factory import Factory
 from app.models import Run, Task
 from app.models.base import utc_now
 from app.services.runs import RunOptions
-from app.services.schedule import after_cancel
-from app.storage import runs
+from app.services.schedule import after_cancel, reschedule
+from app.storage import runs, tasks
 from tests.support.imports import DISTRICT, run_table, select, write
 from tests.support.schedules import at, claim, clock, create, scheduled, task_now, tick, waiting
 
@@ -190,6 +190,29 @@ async def test_everything_at_once_leaves_one_run_ahead(factory: Factory, logs: l
                 sa.update(run_table).where(run_table.c.status == "in_progress").values(status="failed"),
             )
     assert [event for event in logs if event["event"] == "task_not_scheduled"] == []
+
+
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+async def test_cancelling_waits_for_an_edit_without_standing_in_its_way(factory: Factory) -> None:
+    """Both lock the task first; were it the run first for one of them, they would wait for each other."""
+    waits = sa.text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    with clock("2026-06-01T12:30"):
+        task = await create(factory)
+        (run,) = await scheduled(factory, task)
+        async with factory.database.write() as session:
+            locked = await tasks.find(session, DISTRICT, task.id, to_change=True)
+            assert locked
+            cancelling = asyncio.create_task(cancel(factory, run))
+            async with asyncio.timeout(20):
+                while (await select(factory, waits))[0]["count"] == 0:
+                    await asyncio.sleep(0.02)
+            await reschedule(session, locked, utc_now())
+        with pytest.raises(NotFoundError):
+            await cancelling
+        assert await waiting(factory, task) == [FIRST]
 
 
 async def test_delete_races_with_the_tick(factory: Factory, logs: list[Any]) -> None:

@@ -35,6 +35,7 @@ async def run_import(ctx: dict[str, Any], run_id: str) -> None:
     factory: Factory = ctx["factory"]
     try:
         await factory.execution.execute(UUID(run_id))
+        await factory.runs.nudge_next(UUID(run_id))
     except Exception as error:  # noqa: BLE001 - arq would log its message, which can quote a row
         # The run is as it was, so the sweep finds it and nudges again.
         log.error("job_failed", run_id=run_id, **trace(error))  # noqa: TRY400 - its message may quote a row

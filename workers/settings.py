@@ -9,6 +9,7 @@ from uuid import uuid4
 import structlog
 from arq import cron, func
 from arq.worker import Worker
+from redis.exceptions import WatchError
 
 from app.constants import WORKER_KEYS
 from app.factory import Factory
@@ -32,6 +33,18 @@ HEALTH_INTERVAL = 5
 log = structlog.get_logger()
 
 
+class PatientWorker(Worker):
+    """arq's worker, which ends when Redis is lost in the moment in which it looks at a message."""
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Start what nobody else has started; the next look follows in half a second."""
+        try:
+            await super().start_jobs(job_ids)
+        except WatchError:
+            self._release_sem_dec_counter_on_complete()  # of the message that it was at
+            log.warning("redis_lost_at_message")
+
+
 def create_worker(settings: Settings) -> Worker:
     """Return a worker for the queue of `settings`, ready to run. Raises ConfigurationError."""
 
@@ -43,7 +56,7 @@ def create_worker(settings: Settings) -> Worker:
     async def shutdown(ctx: dict[str, Any]) -> None:
         await ctx["factory"].close()
 
-    return Worker(
+    return PatientWorker(
         functions=[func(run_import, name=RUN_JOB)],
         cron_jobs=[
             cron(tick, second=TICK_SECONDS, run_at_startup=True, timeout=CHORE_LIMIT),

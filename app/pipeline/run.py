@@ -112,9 +112,10 @@ class ImportRun:
 
     async def _import(self, plan: Plan, file: FetchedFile) -> None:
         """Plan, then replace; once more as far as needed when employees or records changed in between."""
+        preview = self.run.kind is RunKind.PREVIEW
         moved: Moved | None = Moved.ROSTER
         for number in range(1, PASSES + 1):
-            under_guard = number == PASSES
+            under_guard = number == PASSES and not preview
             if moved is Moved.ROSTER or under_guard:
                 self.progress.enter(RunPhase.PARSE)
                 await plan.read(file, everybody=under_guard)
@@ -124,17 +125,15 @@ class ImportRun:
                     await plan.match()
                 await plan.compare()
             await plan.connection.commit()
-            if self.run.kind is RunKind.PREVIEW:
-                await self._end_preview(plan, file)
-                return
-            self.progress.enter(RunPhase.REPLACE)
-            moved = await self._replace(plan, file, under_guard=under_guard)
+            moved = await (plan.moved() if preview else self._replace(plan, file, under_guard=under_guard))
             if moved is None:
                 break
             log.info("planned_again", run_id=str(self.run.id), moved=moved.value)
-        if any(difference.changes_much() for difference in plan.differences):
+        if preview:
+            await self._end_preview(plan, file)
+        elif any(difference.changes_much() for difference in plan.differences):
             await statistics.learn_records(plan.connection)
-            await plan.connection.commit()
+        await plan.connection.commit()
 
     async def _end_preview(self, plan: Plan, file: FetchedFile) -> None:
         """End a preview with what an import would do (I14); what was fetched for it is not kept."""
@@ -151,6 +150,7 @@ class ImportRun:
 
         In this order: the mark on the run's row, the lock at Redis, the transaction with the guard.
         """
+        self.progress.enter(RunPhase.REPLACE)
         if not await self._mark(utc_now()):
             raise OwnershipLostError
         async with self.lock.held(self.district.id, self.run.id, self.owner, self._guarded) as lock:
@@ -228,7 +228,7 @@ class ImportRun:
 def warning_of(file: FetchedFile, newest_imported: str | None) -> str | None:
     """Return what is to be said of a file that is not news; datestamps are ISO texts."""
     if file.reused:
-        return f"The state's server had no licence file, so the retained {file.name} was imported again."
+        return f"The state's server had no licence file, so the retained {file.name} was used again."
     if newest_imported and file.datestamp and file.datestamp < newest_imported:
         return f"{file.name} is older than a file that was imported before ({newest_imported[:10]})."
     return None

@@ -105,7 +105,7 @@ class RunExecution:
                     local_path,
                 )
                 await importing.execute()
-            log.info("run_succeeded")
+            log.info("run_succeeded", kind=run.kind.value)
         except OwnershipLostError:
             log.warning("run_lost", reason="it was ended or taken over by another worker")
         except asyncio.CancelledError:

@@ -45,15 +45,6 @@ def between(**columns: Any) -> Filters:
     return {**lower, **upper}
 
 
-def includes(*columns: Any) -> Filters:
-    """Match rows that have this text among those of the column, a list kept as JSON."""
-
-    def condition(column: Any) -> Condition:
-        return lambda item: _has(sa.cast(column, sa.Text), f'"{item}"')
-
-    return {column.name: condition(column) for column in columns}
-
-
 def keywords(columns: tuple[Any, ...], text: str) -> list[sa.ColumnElement[bool]]:
     """Return a condition for each word of `text`: it occurs in one of the columns, in whatever case."""
     everything: Any = sa.literal("", sa.Text)
@@ -75,6 +66,6 @@ def _in_any_case(character: str) -> str:
 
     `lower` would not do: SQLite's knows ASCII only, and so does PostgreSQL's in a database of the C locale.
     """
-    spellings = {character, character.lower(), character.upper(), character.casefold(), character.title()}
+    spellings = {character, character.lower(), character.upper()}
     single = sorted(each for each in spellings if len(each) == 1)
     return f"[{''.join(single)}]" if len(single) > 1 else re.escape(character)

@@ -198,6 +198,23 @@ async def abandoned(connection: AsyncConnection, now: datetime, patience: timede
     return list((await connection.execute(query)).scalars())
 
 
+async def next_due(connection: AsyncConnection, after: UUID, now: datetime) -> UUID | None:
+    """Return the run that is due and has waited longest in the district of the run `after`."""
+    district = sa.select(run.c.district_id).where(run.c.id == after).scalar_subquery()
+    query = (
+        sa.select(run.c.id)
+        .where(
+            run.c.district_id == district,
+            run.c.status == RunStatus.WAITING,
+            run.c.scheduled_start <= now,
+            sa.not_(run.c.from_disk),
+        )
+        .order_by(run.c.scheduled_start, run.c.id)
+        .limit(1)
+    )
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
 async def unfinished(connection: AsyncConnection, district_id: str, now: datetime) -> UUID | None:
     """Return the district's run that is in progress, or else one that is due and waiting."""
     query = (

@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.constants import TaskStatus
 from app.models import Task
-from app.storage.filters import any_of, between, containing, exact, includes, named
+from app.storage.filters import any_of, between, containing, exact, named
 from app.storage.pages import Listing, Page, PageRequest, fetch_page
 
 task = Task.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
@@ -34,8 +34,7 @@ LISTING = Listing(
     filters={
         **exact(task.c.time, task.c.timezone, task.c.created_by, task.c.updated_by),
         **any_of(task.c.status),
-        **containing(task.c.description),
-        **includes(task.c.recurrence),
+        **containing(task.c.description, recurrence=sa.cast(task.c.recurrence, sa.Text)),  # ["mon", …]
         **between(
             scheduled_start_date=task.c.scheduled_start_date,
             next_run=task.c.next_run_at,

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
@@ -70,7 +70,7 @@ def after(point: str, step: Step) -> Step:
 
 def arrange() -> None:
     """Put the points in; the PDF is an empty one, since rendering takes a second each."""
-    sftp, plan, run, replace, lock, execution = (
+    modules: Iterator[Any] = (
         import_module(f"app.{name}")
         for name in (
             "storage.sftp",
@@ -81,6 +81,7 @@ def arrange() -> None:
             "services.run_execution",
         )
     )
+    sftp, plan, run, replace, lock, execution = modules
     begin = execution.RunExecution._import
 
     async def importing(self: Any, claimed: Any, local_path: Path | None) -> None:
@@ -114,7 +115,8 @@ if __name__ == "__main__":
     arrange()
     if os.environ.get("HASTE"):
         hurry(setattr, float(os.environ["HASTE"]))
-    workers.run_import.RUNS_AT_ONCE = workers.settings.RUNS_AT_ONCE = int(os.environ["RUNS_AT_ONCE"])
+    for module in (workers.run_import, workers.settings):
+        module.RUNS_AT_ONCE = int(os.environ["RUNS_AT_ONCE"])  # type: ignore[attr-defined] # both have it
     while not (HALTS / f"{sys.argv[1]}.open").exists():
         time.sleep(POLL)
     work_again_after_each_death() if list(HALTS.glob("*.dies")) else work()

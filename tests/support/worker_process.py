@@ -51,7 +51,7 @@ def start_worker(name: str, settings: Settings, environment: Mapping[str, str]) 
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.halting_worker", name],
             cwd=ROOT,
-            env=variables | environment,
+            env={**variables, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

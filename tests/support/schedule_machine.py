@@ -1,0 +1,196 @@
+"""Tasks, the clock, ticks and workers as rules of a state machine, with the models told the same."""
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import time_machine
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from app.constants import DAYS, RunKind, RunStatus
+from app.factory import Factory
+from app.failures import NoFile
+from app.models.base import utc_now
+from tests.support.imports import DISTRICT, records
+from tests.support.record_model import RecordModel
+from tests.support.small_world import SmallWorld
+from tests.support.timetable import ModelRun, ModelTask, Timetable
+from workers.sweep import sweep
+
+START = datetime(2026, 10, 20, 12, tzinfo=UTC)
+"""Clocks go back in Berlin five days later, in New York in twelve; the leap day is not far."""
+ZONES = ("America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "UTC")
+TASKS = 3
+
+users = st.sampled_from(["kmarsh", "jdoe"])
+picks = st.integers(0, 99)
+twice = st.integers(1, 2)
+schedules: dict[str, st.SearchStrategy[Any]] = {
+    "status": st.sampled_from(["active", "active", "inactive"]),
+    "scheduled_start_date": st.sampled_from([date(2020, 1, 1), date(2026, 10, 25), date(2026, 11, 20)]),
+    "time": st.sampled_from([dt.time(1, 30), dt.time(2, 0), dt.time(2, 30), dt.time(12, 10)]),
+    "timezone": st.sampled_from(ZONES),
+    "recurrence": st.sampled_from([list(DAYS), ["sun"], ["mon", "wed", "fri"]]),
+}
+descriptions = {"description": st.sampled_from(["nightly", "weekly"])}
+waits = st.sampled_from(
+    [
+        timedelta(seconds=1),
+        timedelta(seconds=21),
+        timedelta(minutes=20),
+        timedelta(hours=7),
+        timedelta(days=1),
+        timedelta(days=8),
+        timedelta(days=130),
+    ]
+)
+around = st.sampled_from([timedelta(seconds=seconds) for seconds in (-1, 0, 1, 20, 300, 301, 5000)])
+files = st.integers(0, 1)
+ENDS = ("done", "done", "done", "no file", "stopped", "cancelled", "dead", "hangs")
+"""What can become of a worker with a run."""
+
+
+class ScheduleMachine(RuleBasedStateMachine):
+    """The service beside the models; what both are told is a rule, that they agree an invariant."""
+
+    def __init__(self, world: SmallWorld, clock: time_machine.Traveller) -> None:
+        super().__init__()
+        self.world = world
+        self.clock = clock
+        clock.move_to(START)
+        world.begin()
+        self.timetable = Timetable()
+        self.records = RecordModel()
+        self.seen: list[UUID] = []
+
+    @property
+    def tasks(self) -> list[ModelTask]:
+        return [task for task in self.timetable.tasks if not task.deleted]
+
+    def task(self, pick: int) -> ModelTask:
+        return self.tasks[pick % len(self.tasks)]
+
+    @invariant()
+    def all_is_as_it_should_be(self) -> None:
+        self.world.run(self.world.check(self.timetable))
+        self.world.run(self.records.compare(self.world.factory))
+        ids = [run.id for run in self.timetable.runs if run.id]
+        self.seen += [run_id for run_id in ids if run_id not in self.seen]
+
+    @initialize(fields=st.fixed_dictionaries(schedules | descriptions), user=users)
+    def first_task(self, fields: dict[str, Any], user: str) -> None:
+        self.add_task(fields | {"status": "active"}, user)
+
+    @precondition(lambda self: len(self.tasks) < TASKS)
+    @rule(fields=st.fixed_dictionaries(schedules | descriptions), user=users)
+    def add_task_too(self, fields: dict[str, Any], user: str) -> None:
+        self.add_task(fields, user)
+
+    def add_task(self, fields: dict[str, Any], user: str) -> None:
+        task = self.world.run(self.world.factory.tasks.create(DISTRICT, user, fields))
+        self.timetable.add(task.id, fields, user, utc_now())
+
+    @precondition(lambda self: self.tasks)
+    @rule(pick=picks, user=users, fields=st.fixed_dictionaries({}, optional=schedules | descriptions))
+    def change_task(self, pick: int, user: str, fields: dict[str, Any]) -> None:
+        task = self.task(pick)
+        self.world.run(self.world.factory.tasks.change(DISTRICT, user, task.id, fields, None))
+        self.timetable.change(task, fields, user, utc_now())
+
+    @precondition(lambda self: len(self.tasks) > 1)
+    @rule(pick=picks)
+    def delete_task(self, pick: int) -> None:
+        task = self.task(pick)
+        self.world.run(self.world.factory.tasks.delete(DISTRICT, task.id, None))
+        self.timetable.delete(task)
+
+    @rule(wait=waits)
+    def time_passes(self, wait: timedelta) -> None:
+        self.clock.shift(wait)
+
+    @precondition(lambda self: any(task.next for task in self.tasks))
+    @rule(pick=picks, offset=around)
+    def a_task_becomes_due(self, pick: int, offset: timedelta) -> None:
+        instants = [task.next for task in self.tasks if task.next]
+        self.clock.move_to(max(utc_now(), instants[pick % len(instants)] + offset))
+
+    @rule(times=twice)
+    def tick(self, times: int) -> None:
+        now = utc_now()
+        assert self.at_once(lambda factory: factory.schedule.tick(now), times) == [None] * times
+        self.timetable.tick(now)
+
+    @rule()
+    def sweep(self) -> None:
+        self.world.run(sweep({"factory": self.world.factory}))
+
+    @precondition(lambda self: any(run.stirs(utc_now()) for run in self.timetable.runs))
+    @rule(pick=picks, how=st.sampled_from(ENDS), file=files)
+    def a_worker_takes_a_run(self, pick: int, how: str, file: int) -> None:
+        there = [run.id for run in self.timetable.runs if run.id and run.stirs(utc_now())]
+        self.world.file = file
+        self.execute(there[pick % len(there)], how)
+
+    @precondition(lambda self: self.seen)
+    @rule(pick=picks, how=st.sampled_from(ENDS))
+    def a_worker_has_an_old_message(self, pick: int, how: str) -> None:
+        self.execute(self.seen[pick % len(self.seen)], how)
+
+    def execute(self, run_id: UUID, how: str) -> None:
+        """Let a worker (or two of them, told the same) have the run; `how` is what becomes of it."""
+        world, run = self.world, self.timetable.of(run_id)
+        if how == "dead":
+            taken = world.run(world.factory.execution._claim(run_id, from_disk=False)) is not None
+            assert taken == self.timetable.claim(run, utc_now())
+            return
+        before = world.run(records(world.factory))
+        steps = {"no file": no_file, "stopped": stop, "cancelled": self.cancel_it, "hangs": self.hang}
+        world.meanwhile = steps.get(how)
+        taken = self.timetable.claim(run, utc_now())
+        answers = self.at_once(lambda factory: factory.execution.execute(run_id), 2 if how == "done" else 1)
+        world.meanwhile = None
+        assert all(answer is None or isinstance(answer, asyncio.CancelledError) for answer in answers), (
+            answers
+        )
+        if not taken or run is None:
+            return
+        if run.status is RunStatus.IN_PROGRESS:
+            self.ends(run, how)
+        if run.kind is RunKind.PREVIEW or run.status is not RunStatus.SUCCEEDED:
+            assert world.run(records(world.factory)) == before
+
+    def ends(self, run: ModelRun, how: str) -> None:
+        if how == "stopped":
+            self.timetable.put_back(run)
+        elif how == "no file":
+            run.status = RunStatus.FAILED
+        else:
+            run.status = RunStatus.SUCCEEDED
+            if run.kind is RunKind.IMPORT:
+                self.records.load(self.world.file)
+
+    async def cancel_it(self, run_id: UUID) -> None:
+        run = self.timetable.of(run_id)
+        await self.world.factories[1].runs.cancel(DISTRICT, run_id)
+        assert self.timetable.cancel(run, utc_now())
+
+    async def hang(self, run_id: UUID) -> None:
+        """Wake up when another worker has done the work, which ends in the other's way."""
+        self.clock.shift(timedelta(seconds=21))
+        await self.world.factories[1].execution.execute(run_id)
+        assert self.timetable.claim(self.timetable.of(run_id), utc_now())
+
+    def at_once(self, step: Callable[[Factory], Any], times: int) -> list[Any]:
+        return self.world.run(self.world.at_once(step, times))
+
+
+async def no_file(_: UUID) -> None:
+    raise NoFile("There is no licence file.")
+
+
+async def stop(_: UUID) -> None:
+    raise asyncio.CancelledError
