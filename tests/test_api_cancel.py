@@ -15,7 +15,7 @@ from app.models import Run
 from app.models.base import utc_now
 from app.pipeline.fetch import Fetcher
 from app.services.runs import RunOptions
-from app.storage import runs
+from app.storage import run_reports, runs
 from tests.support.api import HERE, THERE, Api, problem
 from tests.support.imports import DISTRICT, row, write_file
 from tests.support.processes import until_async
@@ -123,7 +123,7 @@ async def test_cancelled_run_has_no_pdf_but_a_report(api: Api) -> None:
     assert (await api.call("GET", links["report_json"].removeprefix("/api/v1"))).status_code == 200
     assert "cancelled" in problem(await api.get(f"/runs/{run.id}/report.pdf"), 404, "not-found")["detail"]
     later = utc_now() + timedelta(hours=1)
-    assert await do(api, runs.without_report, later) == []
+    assert await do(api, run_reports.without_report, later, timedelta(), timedelta()) == []
     await api.factory.execution.execute(run.id)
     assert (await stored(api, run)).report_tries == 0
 

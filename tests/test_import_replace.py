@@ -276,4 +276,5 @@ async def test_parts_of_the_changes_come_to_the_same_as_all_at_once(
         assert run.summary
         assert contents(await records(district)) == contents(await records(district, "other"))
         assert len((await records(district))["endorsement"]) == 12
+    assert run.summary
     assert (run.summary["endorsements_changed"], run.summary["endorsements_removed"]) == (3, 6)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 import time_machine
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
@@ -231,6 +231,7 @@ def test_any_history_is_as_the_models_have_it(
         deadline=None,
         derandomize=True,
         database=None,
+        phases=(Phase.generate,),  # add Phase.shrink for the shortest history that fails: it takes minutes
         suppress_health_check=list(HealthCheck),  # a step is a request or an import, so all are slow
     )
     with small_world(settings, tmp_path / "state", monkeypatch, start=START) as (world, clock):

@@ -8,10 +8,11 @@ import structlog
 from app.factory import Factory
 from app.models.base import utc_now
 from app.services.idempotency import KEPT
-from app.storage import idempotency_keys, runs
+from app.services.run_execution import report_lease
+from app.storage import idempotency_keys, run_reports, runs
 
 PATIENCE = timedelta(seconds=15)
-"""How long a due run may wait before its message counts as lost."""
+"""How long a due run, or the report of one that has ended, may wait before its message counts as lost."""
 NUDGE_SECONDS = 15
 """One nudge of a run in so many seconds, the time between two sweeps, under an id of its own.
 
@@ -31,7 +32,9 @@ async def sweep(ctx: dict[str, Any]) -> None:
         await runs.end_lost_from_disk(connection, now)
         await idempotency_keys.forget(connection, now - KEPT)
         abandoned = await runs.abandoned(connection, now, PATIENCE)
-        unreported = await runs.without_report(connection, now - runs.STALE * 2)
+        unreported = await run_reports.without_report(
+            connection, now, PATIENCE, report_lease(factory.settings)
+        )
     nudge = f"sweep-{int(now.timestamp()) // NUDGE_SECONDS}"
     for run_id in (*abandoned, *unreported):
         await factory.queue.enqueue_run(run_id, nudge)

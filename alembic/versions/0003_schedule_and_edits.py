@@ -42,6 +42,7 @@ def upgrade() -> None:
 
     with op.batch_alter_table("run", schema=None) as batch_op:
         batch_op.add_column(sa.Column("replacing_since", sa.DateTime(timezone=True), nullable=True))
+        batch_op.add_column(sa.Column("report_tried_at", sa.DateTime(timezone=True), nullable=True))
         batch_op.drop_index(batch_op.f("ix_run_district_id_created_at_id"))
         batch_op.create_index(
             batch_op.f("ix_run_district_id_scheduled_start_id"),
@@ -135,6 +136,7 @@ def downgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_run_district_id_created_at_id"), ["district_id", "created_at", "id"], unique=False
         )
+        batch_op.drop_column("report_tried_at")
         batch_op.drop_column("replacing_since")
     with op.batch_alter_table("task", schema=None) as batch_op:
         batch_op.drop_column("scheduled_by")

@@ -74,6 +74,7 @@ class Run(SQLModel, table=True):
     error_log_encrypted: str | None = Field(default=None, sa_type=sa.Text)  # it names host and port
     report_pdf: str | None = Field(default=None, max_length=200, description="Name of the stored PDF.")
     report_tries: int = 0
+    report_tried_at: datetime | None = None
     created_at: datetime = Field(default_factory=utc_now)
 
 

@@ -25,11 +25,13 @@ from app.pipeline.pdf import PdfFailed, render_pdf
 from app.pipeline.report import instant, report_data
 from app.pipeline.run import ImportRun, keep_file
 from app.settings import Settings
-from app.storage import import_files, runs
+from app.storage import import_files, run_reports, runs
 from app.storage.download_folder import DownloadFolder
 
 MAX_ATTEMPTS = 5
 """A run that took so many workers down is ended instead of taking another."""
+REPORT_SLACK = timedelta(seconds=5)
+"""What reading the lists of a report takes, beside its rendering."""
 STRAY_AGE = timedelta(hours=1)
 """Files of the download folder that no row knows are removed when they are older."""
 
@@ -175,7 +177,9 @@ class RunExecution:
         if run is None or run.status not in FINAL_STATUSES:
             return
         async with self._database.write() as session:
-            if not await runs.try_report(await session.connection(), run_id):
+            connection = await session.connection()
+            lease = report_lease(self._settings)
+            if not await run_reports.try_report(connection, run_id, utc_now(), lease):
                 return
         async with self._database.read() as session:
             district = await session.get(District, run.district_id)
@@ -194,7 +198,7 @@ class RunExecution:
             log.error("pdf_failed", reason=str(error))  # noqa: TRY400 - the reason says it all
             return
         async with self._database.write() as session:
-            await runs.note_pdf(await session.connection(), run_id, target.name)
+            await run_reports.note_pdf(await session.connection(), run_id, target.name)
 
     async def _tidy(self, district_id: str) -> None:
         """Keep the newest retained files and refused ones for their week; remove the rest (I2)."""
@@ -228,6 +232,11 @@ def layout_of(district: District) -> Layout:
     if district.layout is not None:
         return parse_layout(district.layout, f"of district {district.id}")
     return layout_for_state(district.state)
+
+
+def report_lease(settings: Settings) -> timedelta:
+    """Return how long one try at a PDF may take, before somebody else may try."""
+    return timedelta(seconds=settings.pdf_timeout) + REPORT_SLACK
 
 
 def report_path(settings: Settings, run_id: UUID) -> Path:

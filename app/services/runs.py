@@ -21,7 +21,7 @@ from app.services.idempotency import NO_KEY, Once
 from app.services.run_execution import report_path
 from app.services.schedule import after_cancel
 from app.settings import Settings
-from app.storage import districts, run_ends, run_findings, runs, tasks
+from app.storage import districts, run_ends, run_findings, run_reports, runs, tasks
 from app.storage.pages import Page, PageRequest
 
 RETRY_SECONDS = 2
@@ -153,7 +153,7 @@ class RunService:
         if run.status is RunStatus.CANCELLED:
             raise NotFoundError("The run was cancelled, so it has no PDF.")
         path = report_path(self._settings, run.id)
-        if run.report_pdf is None and run.report_tries >= runs.REPORT_TRIES:
+        if run.report_pdf is None and run.report_tries >= run_reports.TRIES:
             raise NotFoundError("The PDF could not be made; the same facts are in report.json.")
         if run.report_pdf is None or not path.exists():
             raise not_ready("The PDF is still being made; the same facts are in report.json.")

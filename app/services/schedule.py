@@ -50,18 +50,22 @@ class Schedule:
         """Place the task's occurrence after `now`; return its run that is due, if one waits.
 
         1. A task that another writer has just now is left to the next tick, so that it delays no other.
-        2. Where a run that is due waits already, that one is enough: later ones that nobody has begun go.
-        3. The next occurrence is placed.
+        2. Where a worker was quicker than the tick, the first occurrence since it began comes next.
+        3. Where a run that is due waits already, that one is enough: later ones that nobody has begun go.
+        4. The next occurrence is placed.
         """
         async with self._database.write() as session:
             task = await tasks.find_free(session, district_id, task_id)
             if task is None or not is_due(task, now):
                 return None
             connection = await session.connection()
+            if began := await scheduled_runs.began(connection, task):
+                await place_next(session, task, began)
             due = await scheduled_runs.oldest_due(connection, task, now)
             if due is not None:
                 await scheduled_runs.remove_waiting(connection, task, after=due.slot)
-            await place_next(session, task, now)
+            if is_due(task, now):
+                await place_next(session, task, now)
         return due.id if due else None
 
     async def recompute(self, now: datetime) -> None:
@@ -134,6 +138,7 @@ async def place_next(session: AsyncSession, task: Task, now: datetime) -> None:
             run_by=task.scheduled_by,
         )
     )
+    await session.flush()
 
 
 async def after_cancel(session: AsyncSession, run: Run) -> None:

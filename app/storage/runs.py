@@ -56,8 +56,6 @@ LISTING = Listing(
     ),
 )
 
-REPORT_TRIES = 3
-"""How often the PDF of a run is tried before it is given up."""
 STALE = timedelta(seconds=20)
 """A run in progress whose heartbeat is older has lost its worker."""
 REPLACE_STALE = timedelta(seconds=10)
@@ -241,37 +239,6 @@ async def newest_imported_datestamp(connection: AsyncConnection, district_id: st
     )
     newest: str | None = (await connection.execute(query)).scalar_one()
     return newest
-
-
-async def note_pdf(connection: AsyncConnection, run_id: UUID, name: str) -> None:
-    """Record that the PDF of an ended run is there."""
-    await connection.execute(sa.update(run).where(run.c.id == run_id).values(report_pdf=name))
-
-
-async def try_report(connection: AsyncConnection, run_id: UUID) -> bool:
-    """Count a try at the PDF of an ended run; False when none is to be made (any more)."""
-    tried = await connection.execute(
-        sa.update(run)
-        .where(
-            run.c.id == run_id,
-            run.c.status != RunStatus.CANCELLED,
-            run.c.report_pdf.is_(None),
-            run.c.report_tries < REPORT_TRIES,
-        )
-        .values(report_tries=run.c.report_tries + 1)
-    )
-    return tried.rowcount == 1
-
-
-async def without_report(connection: AsyncConnection, ended_before: datetime) -> list[UUID]:
-    """Return runs of all districts that have ended and whose PDF is still to be tried; for the sweep."""
-    query = sa.select(run.c.id).where(
-        run.c.report_pdf.is_(None),
-        run.c.report_tries < REPORT_TRIES,
-        run.c.status.in_((RunStatus.SUCCEEDED, RunStatus.FAILED)),
-        run.c.ended_at < ended_before,
-    )
-    return list((await connection.execute(query)).scalars())
 
 
 async def end_lost_from_disk(connection: AsyncConnection, now: datetime) -> None:

@@ -34,6 +34,12 @@ async def oldest_due(connection: AsyncConnection, task: Task, now: datetime) -> 
     return (await connection.execute(query)).one_or_none()
 
 
+async def began(connection: AsyncConnection, task: Task) -> datetime | None:
+    """Return when the task's next run began, if a worker was quicker than the tick."""
+    query = sa.select(run.c.actual_start).where(_scheduled(task), run.c.slot == task.next_run_at)
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
 async def is_settled(connection: AsyncConnection, task: Task, slot: datetime) -> bool:
     """Tell whether the occurrence was begun or cancelled, so that it is not to be placed again."""
     settled = sa.exists().where(_scheduled(task), run.c.slot == slot, sa.not_(_not_begun(task)))

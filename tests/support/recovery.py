@@ -104,6 +104,8 @@ class Deployment:
         settings = self.factory.settings
         variables = {"RUNS_AT_ONCE": str(runs_at_once), "CERTSYNC_REDIS_URL": self.redis.url}
         variables["HASTE"] = str(stale) if self.hasty else ""
+        if self.hasty:
+            variables["CERTSYNC_PDF_TIMEOUT"] = "2"  # a report that its worker died of is tried again sooner
         worker = start_worker(name, settings, variables | environment)
         self.children.callback(worker.end)
         self.workers.append(worker)

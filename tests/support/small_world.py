@@ -29,7 +29,7 @@ T = TypeVar("T")
 Meanwhile = Callable[[UUID], Awaitable[None]]
 task_table = Task.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 key_table = IdempotencyKey.__table__  # type: ignore[attr-defined] # same
-AFTER_THE_END = {"report_pdf", "report_tries", "task_id"}
+AFTER_THE_END = {"report_pdf", "report_tries", "report_tried_at", "task_id"}
 """Columns that change after a run has ended: its PDF is made, its task deleted."""
 
 
@@ -137,6 +137,8 @@ def small_world(
         patch.setattr(JobQueue, "enqueue_run", enqueue)
         patch.setattr(run_execution, "render_pdf", empty_pdf)
         patch.setattr(run_execution, "heartbeat", no_heartbeat)
-        yield world, clock
-        for factory in world.factories:
-            runner.run(factory.close())
+        try:
+            yield world, clock
+        finally:
+            for factory in world.factories:
+                runner.run(factory.close())

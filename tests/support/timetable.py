@@ -170,6 +170,8 @@ class Timetable:
                 (begun,) = (run.started for run in ours if run.slot == task.next)
                 assert begun is not None
                 self.place(task, begun)
+                if task.next <= now:
+                    self.place(task, now)
 
     def unfinished(self, now: datetime) -> set[UUID | None]:
         """The run in progress, or else the first of those that are due and wait (or several at once)."""

@@ -1,0 +1,51 @@
+"""Which ended runs still need their PDF, and who makes it. A cancelled run gets none."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.constants import RunStatus
+from app.models import Run
+
+run = Run.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
+
+TRIES = 3
+"""How often the PDF of a run is tried before it is given up."""
+
+
+def _untried(now: datetime, lease: timedelta) -> sa.ColumnElement[bool]:
+    """Return the condition on runs whose PDF is to be tried: nobody began it within `lease`."""
+    return sa.and_(
+        run.c.status.in_((RunStatus.SUCCEEDED, RunStatus.FAILED)),
+        run.c.report_pdf.is_(None),
+        run.c.report_tries < TRIES,
+        sa.or_(run.c.report_tried_at.is_(None), run.c.report_tried_at < now - lease),
+    )
+
+
+async def try_report(connection: AsyncConnection, run_id: UUID, now: datetime, lease: timedelta) -> bool:
+    """Count a try at the PDF of an ended run, which has `lease` to come to its end.
+
+    False when none is to be made any more, or somebody is at it.
+    """
+    tried = await connection.execute(
+        sa.update(run)
+        .where(run.c.id == run_id, _untried(now, lease))
+        .values(report_tries=run.c.report_tries + 1, report_tried_at=now)
+    )
+    return tried.rowcount == 1
+
+
+async def note_pdf(connection: AsyncConnection, run_id: UUID, name: str) -> None:
+    """Record that the PDF of an ended run is there."""
+    await connection.execute(sa.update(run).where(run.c.id == run_id).values(report_pdf=name))
+
+
+async def without_report(
+    connection: AsyncConnection, now: datetime, patience: timedelta, lease: timedelta
+) -> list[UUID]:
+    """Return runs of all districts that ended longer than `patience` ago without a PDF; for the sweep."""
+    query = sa.select(run.c.id).where(_untried(now, lease), run.c.ended_at < now - patience)
+    return list((await connection.execute(query)).scalars())
