@@ -127,6 +127,18 @@ async def test_a_run_that_began_before_the_tick_saw_it(factory: Factory) -> None
         assert [run.status for run in await scheduled(factory, task)] == ["in_progress", "waiting"]
 
 
+async def test_what_was_missed_since_a_run_began_that_no_tick_saw(factory: Factory) -> None:
+    with clock("2026-06-01T12:30") as moved:
+        task = await create(factory)
+        moved.move_to(at("2026-06-02T06:31"))
+        run = await claim(factory, (await scheduled(factory, task))[0].id)
+        assert run
+        await end(factory, run)
+        moved.move_to(at("2026-06-05T12:00"))
+        await tick(factory)
+        assert await waiting(factory, task) == [at("2026-06-03T06:30"), at("2026-06-06T06:30")]
+
+
 async def test_many_ticks_of_many_workers_make_one_run(factory: Factory, logs: list[Any]) -> None:
     other = Factory(factory.settings)
     try:

@@ -50,8 +50,9 @@ class Schedule:
         """Place the task's occurrence after `now`; return its run that is due, if one waits.
 
         1. A task that another writer has just now is left to the next tick, so that it delays no other.
-        2. Where a worker was quicker than the tick, the first occurrence since it began comes next.
-        3. Where a run that is due waits already, that one is enough: later ones that nobody has begun go.
+        2. Where a run that is due waits already, that one is enough: later ones that nobody has begun go.
+        3. Where a worker was quicker than the tick, none waits. What came due after it began is missed
+           like any other.
         4. The next occurrence is placed.
         """
         async with self._database.write() as session:
@@ -59,9 +60,10 @@ class Schedule:
             if task is None or not is_due(task, now):
                 return None
             connection = await session.connection()
-            if began := await scheduled_runs.began(connection, task):
-                await place_next(session, task, began)
             due = await scheduled_runs.oldest_due(connection, task, now)
+            if due is None and (began := await scheduled_runs.began(connection, task)):
+                await place_next(session, task, began)
+                due = await scheduled_runs.oldest_due(connection, task, now)
             if due is not None:
                 await scheduled_runs.remove_waiting(connection, task, after=due.slot)
             if is_due(task, now):
