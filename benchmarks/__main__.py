@@ -10,13 +10,16 @@ PARTS = {"imports": imports.run, "lock-window": lock_window.run, "write-latency"
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("part", nargs="*", choices=[*PARTS, []], default=[])
+    parser.add_argument("part", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--employees", type=int, default=5_000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=30, help="of load, for write-latency")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], action="append")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if unknown := set(options.part) - PARTS.keys():
+        parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    return options
 
 
 def main() -> None:
