@@ -35,7 +35,18 @@ GUARD_LIMITS = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10s",
 }
-"""What PostgreSQL ends a holder of the guard for, so that one that is stopped or cut off gives it back."""
+"""What PostgreSQL ends a replace or an edit for, so that one that is stopped or cut off gives the guard back.
+
+A write of many employees may pause longer than that between two statements.
+"""
+SESSION_LIMITS = {
+    "idle_in_transaction_session_timeout": "30s",
+    "lock_timeout": "30s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+"""What PostgreSQL ends any transaction of ours for: a process that is stopped must not keep its locks."""
 CLIENT_LIMITS = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -100,6 +111,18 @@ def configure_sqlite(engine: AsyncEngine) -> None:
         connection.exec_driver_sql(f"BEGIN {mode}")
 
 
+def limit_sessions(engine: AsyncEngine) -> None:
+    """Give every connection of a PostgreSQL engine its `SESSION_LIMITS`."""
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def _connect(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        for limit in SESSION_LIMITS.items():
+            cursor.execute("SELECT set_config(%s, %s, false)", limit)
+        cursor.close()
+        connection.commit()
+
+
 class Database:
     """The connections of one process.
 
@@ -121,6 +144,7 @@ class Database:
                 max_overflow=10,
                 connect_args=CLIENT_LIMITS,
             )
+            limit_sessions(self.engine)
         self.writer = self.engine.execution_options(sqlite_begin="IMMEDIATE")
 
     @asynccontextmanager
@@ -161,7 +185,10 @@ async def take_guard(connection: AsyncConnection, district_id: str, *, shared: b
     """
     if connection.dialect.name == "sqlite":
         return
-    await _limit(connection)
+    if shared:
+        await connection.execute(sa.text(f"SET LOCAL lock_timeout = '{GUARD_WAIT}'"))
+    else:
+        await _limit(connection)
     function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
     await connection.execute(sa.text(f"SELECT {function}({GUARD})"), {"district": district_id})
 

@@ -38,6 +38,13 @@ Guarded: TypeAlias = Callable[[], Awaitable[bool]]
 log = structlog.get_logger()
 
 
+def lock_lost() -> DatabaseFailed:
+    """Return the end of a run whose lock somebody else has."""
+    return DatabaseFailed(
+        "Another import of the district held its lock. Nothing was changed. Run it again later."
+    )
+
+
 async def always() -> bool:
     """Stand for a guard that cannot be lost."""
     return True
@@ -77,9 +84,7 @@ class HeldLock:
             log.warning("import_lock_unavailable", error=type(error).__name__)
             return
         if not taken:
-            raise DatabaseFailed(
-                "Another import of the district held its lock. Nothing was changed. Run it again later."
-            )
+            raise lock_lost()
 
     async def keep(self, guarded: Guarded) -> None:
         """Renew the lock until cancelled; take it again when Redis restarted without it.

@@ -26,6 +26,8 @@ CHORE_SLOTS = 8
 """Jobs beside the runs: tick, sweep, and messages that are about to be given back."""
 CHORE_LIMIT = 60
 """Seconds after which a tick or a sweep that hangs is stopped; the next one goes on."""
+SILENT_REDIS = 90
+"""Seconds for one look at the queue, which waits for a free slot at times; arq itself would wait for ever."""
 GRACE = 20
 """Seconds that a stopping worker gives its runs before it puts them back."""
 HEALTH_INTERVAL = 5
@@ -35,6 +37,11 @@ log = structlog.get_logger()
 
 class PatientWorker(Worker):
     """arq's worker, which ends when Redis is lost in the moment in which it looks at a message."""
+
+    async def _poll_iteration(self) -> None:
+        """Look for messages and show that we live; a Redis that falls silent ends us, to be started anew."""
+        async with asyncio.timeout(SILENT_REDIS):
+            await super()._poll_iteration()
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start what nobody else has started; the next look follows in half a second."""

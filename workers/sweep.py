@@ -30,11 +30,12 @@ async def sweep(ctx: dict[str, Any]) -> None:
     async with factory.database.write() as session:
         connection = await session.connection()
         await runs.end_lost_from_disk(connection, now)
-        await idempotency_keys.forget(connection, now - KEPT)
         abandoned = await runs.abandoned(connection, now, PATIENCE)
         unreported = await run_reports.without_report(
             connection, now, PATIENCE, report_lease(factory.settings)
         )
+    async with factory.database.write() as session:
+        await idempotency_keys.forget(await session.connection(), now - KEPT)
     nudge = f"sweep-{int(now.timestamp()) // NUDGE_SECONDS}"
     for run_id in (*abandoned, *unreported):
         await factory.queue.enqueue_run(run_id, nudge)

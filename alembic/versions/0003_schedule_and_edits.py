@@ -95,11 +95,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("record_edit", schema=None) as batch_op:
         batch_op.create_index(
-            batch_op.f("ix_record_edit_district_id_public_id_id"),
-            ["district_id", "public_id", "id"],
-            unique=False,
-        )
-        batch_op.create_index(
             "ix_record_edit_pending",
             ["district_id"],
             unique=False,

@@ -10,6 +10,7 @@ from app.api.schemas.base import Title
 from app.storage.pages import DEFAULT_LIMIT, MAX_LIMIT, Listing, PageRequest
 
 Item = TypeVar("Item", bound=BaseModel)
+MOST_KEYWORDS = 8
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,14 @@ class PageQuery(BaseModel):
     q: Title = Field(
         "", description="Keywords: each must occur in one of the texts of an item, in whatever case."
     )
+
+    @field_validator("q")
+    @classmethod
+    def check_words(cls, value: str) -> str:
+        """Refuse more keywords than anybody types: each is looked for in every row."""
+        if len(value.split()) > MOST_KEYWORDS:
+            raise ValueError(f"may have up to {MOST_KEYWORDS} words")
+        return value
 
     @field_validator("*")
     @classmethod

@@ -13,7 +13,7 @@ from app.api.dependencies import FactoryDep, Viewer
 from app.api.problems import problems
 from app.api.router import api_router
 from app.constants import FINAL_STATUSES
-from app.errors import NotFoundError
+from app.errors import NotFoundError, ServiceUnavailableError
 from app.services.run_events import Place, RunEvent
 
 router = api_router("", tag="Runs")
@@ -22,7 +22,7 @@ MEDIA_TYPE = "text/event-stream"
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The stream.", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
     204: {"description": "`Last-Event-ID` is the end of the run: nothing will follow."},
-    **problems(NotFoundError),
+    **problems(NotFoundError, ServiceUnavailableError),
 }
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 LastEventId = Annotated[
@@ -55,6 +55,7 @@ async def follow_run(
     interruption. A comment is sent every 15 seconds of silence.
     """
     run = await factory.runs.get(caller.district, run_id)
+    factory.run_events.check_room()
     seen = Place.read(last_event_id)
     if seen and seen.ended and run.status in FINAL_STATUSES:
         return Response(status_code=204)

@@ -20,7 +20,6 @@ class RecordEdit(SQLModel, table=True):
 
     __tablename__ = "record_edit"
     __table_args__ = (
-        sa.Index(None, "district_id", "public_id", "id"),
         sa.Index(
             "ix_record_edit_pending",
             "district_id",

@@ -4,18 +4,22 @@ Nothing is deleted before the file is fetched, parsed, matched and checked, and 
 transaction that also ends the run. So wherever this stops, the district's data is the old or the new.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FileState, FindingKind, RunKind, RunPhase, RunStatus
-from app.database import take_guard, try_guard
-from app.import_lock import HeldLock, ImportLock
+from app.database import is_lock_timeout, take_guard, try_guard
+from app.failures import DatabaseFailed
+from app.import_lock import HeldLock, ImportLock, lock_lost
 from app.models import District, Run
 from app.models.base import utc_now
 from app.pipeline.fetch import FetchedFile, Fetcher
@@ -27,7 +31,9 @@ from app.storage import import_files, runs, staging, statistics
 from app.storage.run_findings import FindingWriter
 
 PASSES = 3
-"""How often a run is planned; the last time under the guard, so that it cannot be for nothing."""
+"""From this pass on a run is planned under the guard, as far as data moved, so that it comes to its end."""
+GUARD_TRIES = 6
+"""How often a replace waits for the guard, `GUARD_WAIT` each, while others write employees."""
 
 log = structlog.get_logger()
 
@@ -114,19 +120,19 @@ class ImportRun:
         """Plan, then replace; once more as far as needed when employees or records changed in between."""
         preview = self.run.kind is RunKind.PREVIEW
         moved: Moved | None = Moved.ROSTER
-        for number in range(1, PASSES + 1):
-            under_guard = number == PASSES and not preview
-            if moved is Moved.ROSTER or under_guard:
+        for number in count(1):
+            under_guard = moved if number >= PASSES and not preview else None
+            if moved is Moved.ROSTER:
                 self.progress.enter(RunPhase.PARSE)
-                await plan.read(file, everybody=under_guard)
-            if not under_guard:
+                await plan.read(file, everybody=under_guard is not None)
+            if under_guard is None:
                 self.progress.enter(RunPhase.MATCH)
                 if moved is Moved.ROSTER:
                     await plan.match()
                 await plan.compare()
             await plan.connection.commit()
-            moved = await (plan.moved() if preview else self._replace(plan, file, under_guard=under_guard))
-            if moved is None:
+            moved = await (plan.moved() if preview else self._replace(plan, file, under_guard))
+            if moved is None or (preview and number == PASSES):
                 break
             log.info("planned_again", run_id=str(self.run.id), moved=moved.value)
         if preview:
@@ -145,7 +151,7 @@ class ImportRun:
         if not file.reused:
             self.fetcher.downloads.remove(self.district.id, file.path.name)
 
-    async def _replace(self, plan: Plan, file: FetchedFile, *, under_guard: bool) -> Moved | None:
+    async def _replace(self, plan: Plan, file: FetchedFile, under_guard: Moved | None) -> Moved | None:
         """Replace the records while writers are kept out (I6); returns what moved if that came to nothing.
 
         In this order: the mark on the run's row, the lock at Redis, the transaction with the guard.
@@ -156,7 +162,7 @@ class ImportRun:
         async with self.lock.held(self.district.id, self.run.id, self.owner, self._guarded) as lock:
             await plan.connection.execution_options(sqlite_begin="IMMEDIATE")
             try:
-                moved, superseded = await self._write(plan, file, lock, under_guard=under_guard)
+                moved, superseded = await self._write(plan, file, lock, under_guard)
             finally:
                 await plan.connection.execution_options(sqlite_begin="DEFERRED")
         if moved is not None:
@@ -188,27 +194,32 @@ class ImportRun:
             return await runs.mark_replace(connection, self.run.id, self.owner, since)
 
     async def _write(
-        self, plan: Plan, file: FetchedFile, lock: HeldLock, *, under_guard: bool
+        self, plan: Plan, file: FetchedFile, lock: HeldLock, under_guard: Moved | None
     ) -> tuple[Moved | None, str | None]:
         """Write everything that the run changes in one transaction, its final status included (I5).
 
-        Returns what moved, then nothing was written; and the name of a file that is no longer needed.
+        `under_guard` is what may have moved and is planned again here, where it cannot any more. Returns
+        what moved instead, then nothing was written; and the name of a file that is no longer needed.
         """
-        connection, run, now = plan.connection, self.run, utc_now()
-        async with connection.begin() as transaction:
-            await take_guard(connection, self.district.id, shared=False)
-            if under_guard:
+        connection, run = plan.connection, self.run
+        async with holding_guard(connection, self.district.id):
+            now = utc_now()
+            moved = await plan.moved()
+            if under_guard is Moved.ROSTER or under_guard is moved is Moved.EDITS:
                 with self.writer.within(connection):
-                    await plan.match()
+                    if under_guard is Moved.ROSTER:
+                        await plan.match()
                     await plan.compare()
-            elif moved := await plan.moved():
-                await transaction.rollback()
+            elif moved:
+                await connection.rollback()
                 return moved, None
             await write_difference(connection, run, *plan.differences, now)
             await settle_edits(connection, run.district_id, run.id)
             superseded = await keep_file(connection, file, FileState.RETAINED, run, now)
-            if not await self._finish(connection, plan, now) or await lock.is_anothers():
+            if not await self._finish(connection, plan, utc_now()):
                 raise OwnershipLostError
+            if await lock.is_anothers():
+                raise lock_lost()
             self.progress.ending = True
         return None, superseded
 
@@ -223,6 +234,34 @@ class ImportRun:
             progress=100,
             summary=plan.summary,
         )
+
+
+@asynccontextmanager
+async def holding_guard(connection: AsyncConnection, district_id: str) -> AsyncIterator[None]:
+    """Commit what the body does while the district's guard keeps everybody else out.
+
+    Raises DatabaseFailed when others keep it for too long.
+    """
+    for _ in range(GUARD_TRIES):
+        try:
+            await connection.begin()
+            await take_guard(connection, district_id, shared=False)
+        except OperationalError as error:
+            await connection.rollback()
+            if not is_lock_timeout(error):
+                raise
+            log.info("guard_waited_for", district=district_id)
+            continue
+        try:
+            yield
+        except BaseException:
+            await connection.rollback()
+            raise
+        await connection.commit()
+        return
+    raise DatabaseFailed(
+        "Somebody else wrote employees of the district for minutes. Nothing was changed. Run it again later."
+    )
 
 
 def warning_of(file: FetchedFile, newest_imported: str | None) -> str | None:

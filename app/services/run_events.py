@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from app.constants import FINAL_STATUSES, RunKind, RunPhase
-from app.errors import NotFoundError
+from app.errors import NotFoundError, ServiceUnavailableError
 from app.models import Run
 from app.services.runs import RunService
 
@@ -21,6 +21,9 @@ KEEP_ALIVE = 15.0
 """Seconds of silence after which something is sent, so that no proxy takes the stream for dead."""
 LONGEST = 3600.0
 """Seconds after which a stream ends; its client connects again, with a token that is looked at again."""
+
+MOST_STREAMS = 200
+"""Open at a time: each asks the database once in `POLL`."""
 
 PHASES = (None, *RunPhase)
 """A waiting run is in none; the place of a phase counts from there."""
@@ -97,12 +100,21 @@ class RunEvents:
     def __init__(self, runs: RunService) -> None:
         self._runs = runs
         self._closing = asyncio.Event()
+        self._open = 0
 
     async def follow(self, run: Run, seen: Place | None) -> AsyncIterator[RunEvent | None]:
         """Yield what comes after `seen` until the run has ended, and None where a sign of life is due.
 
         Ends early after `LONGEST` and at `close`. Holds no connection of the database while it waits.
         """
+        self._open += 1
+        try:
+            async for event in self._follow(run, seen):
+                yield event
+        finally:
+            self._open -= 1
+
+    async def _follow(self, run: Run, seen: Place | None) -> AsyncIterator[RunEvent | None]:
         clock = asyncio.get_running_loop().time
         began = spoke = clock()
         while True:
@@ -121,6 +133,14 @@ class RunEvents:
                 run = await self._runs.get(run.district_id, run.id)
             except NotFoundError:  # it waited, and its task has another schedule now; the next answer is 404
                 return
+
+    def check_room(self) -> None:
+        """Raise ServiceUnavailableError while this process has as many streams as it can serve."""
+        if self._open >= MOST_STREAMS:
+            raise ServiceUnavailableError(
+                f"{MOST_STREAMS} runs are being followed here already. Ask for the run itself, or try later.",
+                headers={"Retry-After": "30"},
+            )
 
     def close(self) -> None:
         """End every stream, so that the server can stop; clients connect to the next one."""

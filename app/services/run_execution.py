@@ -1,7 +1,6 @@
 """Executes a run: claims it, imports, ends it, and makes its report. Used by the worker and the CLI."""
 
 import asyncio
-import json
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -10,20 +9,21 @@ import structlog
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from app.constants import FINAL_STATUSES, FileState, RunKind, RunStatus
-from app.crypto import Cipher, DecryptionError
+from app.crypto import Cipher
 from app.database import Database
 from app.errors import ServiceUnavailableError
-from app.failures import DatabaseFailed, InternalFailure, RunFailure, WorkerLost
+from app.failures import RunFailure, WorkerLost
 from app.import_lock import ImportLock
 from app.logs import trace
 from app.models import District, Run
 from app.models.base import utc_now
 from app.pipeline.fetch import Fetcher
 from app.pipeline.heartbeat import OwnershipLostError, Progress, heartbeat
-from app.pipeline.layout import Layout, LayoutError, layout_for_state, parse_layout
+from app.pipeline.layout import Layout, layout_for_state, parse_layout
 from app.pipeline.pdf import PdfFailed, render_pdf
-from app.pipeline.report import instant, report_data
+from app.pipeline.report import report_data
 from app.pipeline.run import ImportRun, keep_file
+from app.services.run_failures import as_failure, error_log, reassuring
 from app.settings import Settings
 from app.storage import import_files, run_reports, runs
 from app.storage.download_folder import DownloadFolder
@@ -111,7 +111,10 @@ class RunExecution:
         except OwnershipLostError:
             log.warning("run_lost", reason="it was ended or taken over by another worker")
         except asyncio.CancelledError:
-            await asyncio.shield(self._put_back(run))
+            try:
+                await asyncio.shield(self._put_back(run))
+            except (SQLAlchemyError, ServiceUnavailableError) as error:
+                log.error("run_not_put_back", **trace(error))  # noqa: TRY400 - its message may quote a row
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the run has to end
             await self._fail(run, as_failure(error, self._settings), importing)
@@ -193,12 +196,20 @@ class RunExecution:
             await render_pdf(
                 report, target, timeout=self._settings.pdf_timeout, max_rows=self._settings.pdf_rows
             )
+        except asyncio.CancelledError:
+            await self._end_report_try(run_id, counts=False)
+            raise
         except PdfFailed as error:
             # The import stands, and JSON and CSV have the same facts.
             log.error("pdf_failed", reason=str(error))  # noqa: TRY400 - the reason says it all
+            await self._end_report_try(run_id, counts=True)
             return
         async with self._database.write() as session:
             await run_reports.note_pdf(await session.connection(), run_id, target.name)
+
+    async def _end_report_try(self, run_id: UUID, *, counts: bool) -> None:
+        async with self._database.write() as session:
+            await run_reports.end_try(await session.connection(), run_id, counts=counts)
 
     async def _tidy(self, district_id: str) -> None:
         """Keep the newest retained files and refused ones for their week; remove the rest (I2)."""
@@ -242,52 +253,3 @@ def report_lease(settings: Settings) -> timedelta:
 def report_path(settings: Settings, run_id: UUID) -> Path:
     """Return where a run's PDF lies."""
     return settings.data_dir / "reports" / f"{run_id}.pdf"
-
-
-def reassuring(message: str) -> str:
-    """Return the message with what is true of every failed run, unless it says so itself."""
-    return message if "Nothing was changed" in message else f"{message} Nothing was changed."
-
-
-def as_failure(error: Exception, settings: Settings) -> RunFailure:
-    """Return what an administrator is told of an error; what we did not expect is logged in full."""
-    if isinstance(error, RunFailure):
-        return error
-    if isinstance(error, TimeoutError):
-        return InternalFailure(
-            f"The import took over {settings.run_timeout:g} seconds and was stopped. Nothing was changed."
-        )
-    if isinstance(error, SQLAlchemyError | ServiceUnavailableError):
-        log.error("database_failed", **trace(error))
-        return DatabaseFailed(
-            "The database failed during the import. Nothing was changed. Run it again later."
-        )
-    if isinstance(error, DecryptionError):
-        log.error("credentials_unreadable", reason=str(error))
-        return InternalFailure(
-            "The stored credentials cannot be decrypted. Save the connection again, or ask the operator to "
-            "bring back the encryption key."
-        )
-    if isinstance(error, LayoutError):
-        return InternalFailure(f"The licence file cannot be read as the district is set up: {error}.")
-    log.error("run_crashed", **trace(error))
-    return InternalFailure(
-        "The import failed through a fault of the service. Nothing was changed. The operator finds the cause "
-        "in the log under this run's id."
-    )
-
-
-def error_log(run: Run, failure: RunFailure) -> str:
-    """Return the text of a failed connection's error log (I10); its facts hold no secret."""
-    facts = {
-        "time": instant(utc_now()),
-        "run_id": str(run.id),
-        "district": run.district_id,
-        "code": failure.code,
-        "message": failure.message,
-        **failure.diagnosis,
-    }
-    lines = (
-        f"{name}: {value if isinstance(value, str) else json.dumps(value)}" for name, value in facts.items()
-    )
-    return "\n".join(lines) + "\n"

@@ -82,7 +82,7 @@ class RunService:
             raise NotFoundError(f"There is no district {run.district_id!r}.")
         now = utc_now()  # after the wait, or a run that was started meanwhile would not be due yet
         connection = await session.connection()
-        await runs.end_lost_from_disk(connection, now)
+        await runs.end_lost_from_disk(connection, now, run.district_id)
         unfinished = await runs.unfinished(connection, run.district_id, now)
         if unfinished is not None:
             raise RunInProgressError(
@@ -171,9 +171,15 @@ class RunService:
         """Yield one list of an ended run; empty when its report has no such list."""
         if kind not in kinds_of(run):
             return
-        async with self._database.engine.connect() as connection:
-            async for item in run_findings.findings(connection, run, kind):
+        last = 0
+        while True:  # no connection is held while a slow reader takes in what it was given
+            async with self._database.read() as session:
+                found = await run_findings.chunk(await session.connection(), run, kind, last)
+            if not found:
+                return
+            for _, item in found:
                 yield item
+            last = found[-1][0]
 
     async def error_log(self, district_id: str, run_id: UUID) -> str:
         """Return the error log of a run whose connection failed (I10); raises NotFoundError without one."""

@@ -17,6 +17,8 @@ finding = RunFinding.__table__  # type: ignore[attr-defined] # SQLModel adds it 
 
 BATCH = 2000
 """Findings written in one transaction."""
+CHUNK = 500
+"""Findings read at a time for a reader who may be slow."""
 
 
 class FindingWriter:
@@ -82,6 +84,19 @@ async def findings(
     )
     async for row in rows(connection, query):
         yield row["data"]
+
+
+async def chunk(
+    connection: AsyncConnection, run: Run, kind: FindingKind, after: int
+) -> list[tuple[int, dict[str, Any]]]:
+    """Return the next items of one list of an ended run, each with its key; `after` is the last key seen."""
+    query = (
+        sa.select(finding.c.id, finding.c.data)
+        .where(*_of(run), finding.c.kind == kind, finding.c.id > after)
+        .order_by(finding.c.id)
+        .limit(CHUNK)
+    )
+    return [(row.id, row.data) for row in await connection.execute(query)]
 
 
 async def totals(

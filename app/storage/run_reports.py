@@ -38,6 +38,13 @@ async def try_report(connection: AsyncConnection, run_id: UUID, now: datetime, l
     return tried.rowcount == 1
 
 
+async def end_try(connection: AsyncConnection, run_id: UUID, *, counts: bool) -> None:
+    """Let the next try at a PDF begin at once; one that an orderly stop ended does not count."""
+    ended = sa.update(run).where(run.c.id == run_id, run.c.report_pdf.is_(None))
+    tries = run.c.report_tries if counts else run.c.report_tries - 1
+    await connection.execute(ended.values(report_tries=tries, report_tried_at=None))
+
+
 async def note_pdf(connection: AsyncConnection, run_id: UUID, name: str) -> None:
     """Record that the PDF of an ended run is there."""
     await connection.execute(sa.update(run).where(run.c.id == run_id).values(report_pdf=name))

@@ -60,7 +60,9 @@ STALE = timedelta(seconds=20)
 """A run in progress whose heartbeat is older has lost its worker."""
 REPLACE_STALE = timedelta(seconds=10)
 """A replace whose run's heartbeat is older refuses no writer any more, but for the guard."""
-LATE = timedelta(minutes=5)
+CLOCK_SKEW = timedelta(seconds=2)
+"""How far the clock of a worker may be behind that of whoever made a run due now."""
+LATE = timedelta(minutes=1)
 """A scheduled run that begins later than this after its due time is marked late (I7)."""
 
 
@@ -83,7 +85,7 @@ async def claim(
             run.c.id == run_id,
             run.c.from_disk == from_disk,
             sa.or_(
-                sa.and_(run.c.status == RunStatus.WAITING, run.c.scheduled_start <= now),
+                sa.and_(run.c.status == RunStatus.WAITING, run.c.scheduled_start <= now + CLOCK_SKEW),
                 _lost(now),
             ),
         )
@@ -241,15 +243,17 @@ async def newest_imported_datestamp(connection: AsyncConnection, district_id: st
     return newest
 
 
-async def end_lost_from_disk(connection: AsyncConnection, now: datetime) -> None:
-    """End runs of all districts whose file was on the disk of a process that is gone."""
+async def end_lost_from_disk(
+    connection: AsyncConnection, now: datetime, district_id: str | None = None
+) -> None:
+    """End runs whose file was on the disk of a process that is gone; of all districts, for the sweep."""
     lost = sa.or_(
         _lost(now),
         sa.and_(run.c.status == RunStatus.WAITING, run.c.scheduled_start < now - STALE),
     )
     await connection.execute(
         sa.update(run)
-        .where(run.c.from_disk, lost)
+        .where(run.c.from_disk, lost, *([run.c.district_id == district_id] if district_id else []))
         .values(
             status=RunStatus.FAILED,
             ended_at=now,

@@ -13,7 +13,9 @@ from zoneinfo import ZoneInfo
 
 from app.constants import DAYS, FINAL_STATUSES, RunKind, RunStatus, RunTrigger
 
-LATE = timedelta(minutes=5)
+LATE = timedelta(minutes=1)
+SKEW = timedelta(seconds=2)
+"""How much too early a worker may begin a run, since its clock may be slow."""
 LOST = timedelta(seconds=20)
 """Age of the heartbeat of a run whose worker is gone."""
 ATTEMPTS = 5
@@ -156,14 +158,19 @@ class Timetable:
         description = task.fields["description"]
         self.runs.append(ModelRun(task, description, task.next, task.by, slot=task.next))
 
-    def tick(self, now: datetime) -> None:
-        """Of what is due and waits the first stays, for all that was missed; the next takes its place."""
+    def tick(self, now: datetime) -> list[ModelRun]:
+        """Of what is due and waits the first stays, for all that was missed; the next takes its place.
+
+        Returns those that a worker has to be told of now.
+        """
+        told: list[ModelRun] = []
         for task in self.tasks:
             if not task.active or task.next is None or task.next > now:
                 continue
             ours = [run for run in self.runs if run.task is task and run.slot]
-            if waiting := [run.slot for run in ours if run.slot and run.due(now)]:
-                self.take_back(task, after=min(waiting))
+            if waiting := [run for run in ours if run.due(now)]:
+                told.append(min(waiting, key=lambda run: run.scheduled_start))
+                self.take_back(task, after=told[-1].slot)
                 self.place(task, now)
             else:
                 # A worker was quicker than the tick. What was missed since it began is not forgotten.
@@ -171,7 +178,9 @@ class Timetable:
                 assert begun is not None
                 self.place(task, begun)
                 if task.next <= now:
+                    told.append(self.runs[-1])
                     self.place(task, now)
+        return told
 
     def unfinished(self, now: datetime) -> set[UUID | None]:
         """The run in progress, or else the first of those that are due and wait (or several at once)."""
@@ -188,15 +197,18 @@ class Timetable:
         ):
             return False
         lost = run.status is RunStatus.IN_PROGRESS and run.claimed is not None and run.claimed < now - LOST
-        if not lost and not run.due(now):
+        if not lost and not run.due(now + SKEW):
             return False
         if run.started is None:
             run.started = now
             run.late = run.slot is not None and now > run.slot + LATE
         run.status, run.claimed, run.attempt = RunStatus.IN_PROGRESS, now, run.attempt + 1
+        return True
+
+    def give_up(self, run: ModelRun) -> None:
+        """End a run that took too many workers down."""
         if run.attempt > ATTEMPTS:
             run.status = RunStatus.FAILED
-        return True
 
     def put_back(self, run: ModelRun) -> None:
         run.status, run.attempt = RunStatus.WAITING, run.attempt - 1
