@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InternalError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -35,10 +35,12 @@ GUARD_LIMITS = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10s",
 }
-"""What PostgreSQL ends a replace or an edit for, so that one that is stopped or cut off gives the guard back.
+"""What PostgreSQL ends a replace for, so that one that is stopped or cut off gives the guard back.
 
 A write of many employees may pause longer than that between two statements.
 """
+EDIT_IDLE = "20s"
+"""The same for the silence of an edit, which keeps only the next replace waiting."""
 SESSION_LIMITS = {
     "idle_in_transaction_session_timeout": "30s",
     "lock_timeout": "30s",
@@ -162,8 +164,8 @@ class Database:
         try:
             async with AsyncSession(self.writer, expire_on_commit=False) as session, session.begin():
                 yield session
-        except OperationalError as error:
-            if is_lock_timeout(error):
+        except (OperationalError, InternalError) as error:
+            if is_lock_timeout(error) or is_idleness_limit(error):
                 raise ServiceUnavailableError(
                     "The database is busy with another change. Try again shortly.",
                     headers={"Retry-After": "5"},
@@ -197,14 +199,19 @@ async def try_guard(connection: AsyncConnection, district_id: str) -> bool:
     """Take the guard shared if no replace holds it or waits for it; on SQLite see `take_guard`."""
     if connection.dialect.name == "sqlite":
         return True
-    await _limit(connection)
+    await _limit(connection, idle_in_transaction_session_timeout=EDIT_IDLE)
     query = sa.text(f"SELECT pg_try_advisory_xact_lock_shared({GUARD})")
     return bool((await connection.execute(query, {"district": district_id})).scalar_one())
 
 
-async def _limit(connection: AsyncConnection) -> None:
-    limits = {**GUARD_LIMITS, "lock_timeout": GUARD_WAIT}
+async def _limit(connection: AsyncConnection, **others: str) -> None:
+    limits = {**GUARD_LIMITS, "lock_timeout": GUARD_WAIT, **others}
     await connection.execute(sa.select(*(sa.func.set_config(*limit, True) for limit in limits.items())))
+
+
+def is_idleness_limit(error: DBAPIError) -> bool:
+    """Tell whether PostgreSQL ended the transaction because we were silent in it for too long."""
+    return getattr(error.orig, "sqlstate", None) == "25P03"
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:

@@ -71,12 +71,12 @@ async def test_any_text_is_found_as_it_is_and_in_the_other_case(api: Api, text: 
 
 
 async def test_many_keywords(api: Api) -> None:
-    letters = [chr(0x100 + 2 * at) for at in range(100)]
+    letters = [chr(0x100 + 2 * at) for at in range(8)]
     await add_titles(api, "".join(letters), "".join(letters[1:]))
     assert await titles(api, q=" ".join(letters)) == ["".join(letters)]
 
 
-@pytest.mark.parametrize("q", ["x" * 201, "a\x00b", "a\x1bb", "\x00"])
+@pytest.mark.parametrize("q", ["x" * 201, "a b c d e f g h i", "a\x00b", "a\x1bb", "\x00"])
 async def test_keywords_that_are_refused(api: Api, q: str) -> None:
     for noun in NOUNS:
         assert places(await api.get(f"/{noun}", params={"q": q})) == [["query", "q"]]

@@ -259,9 +259,9 @@ def test_child_is_limited_and_dies_with_its_parent(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CERTSYNC_SECRET_KEY": "hidden"}
     with subprocess.Popen([sys.executable, "-c", PARENT], cwd=tmp_path, env=environment) as parent:
         try:
-            until(lambda: renderers(parent.pid))
+            until(lambda: renderers(parent.pid), limit=60)
             [child] = renderers(parent.pid)
-            until(lambda: has_read_all(child))  # or it would end soon for want of input
+            until(lambda: has_read_all(child), limit=60)  # or it would end soon for want of input
             assert f" {MEMORY_LIMIT} " in Path(f"/proc/{child}/limits").read_text()
             assert os.getpriority(os.PRIO_PROCESS, child) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
             assert b"hidden" not in Path(f"/proc/{child}/environ").read_bytes()
