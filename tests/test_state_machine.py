@@ -43,7 +43,7 @@ from tests.support.schedules import end
 from tests.support.small_world import SmallWorld, small_world
 from tests.support.timetable import ModelRun, ModelTask
 
-EXAMPLES = {"sqlite": 10, "postgresql": 3}
+EXAMPLES = {"sqlite": 20, "postgresql": 4}
 STEPS = 40
 KEPT = timedelta(hours=24)
 ROUNDS = 12
