@@ -11,9 +11,10 @@ from enum import StrEnum
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.constants import RecordSource
+from app.constants import RecordKind, RecordSource
 from app.pipeline.match import active, certification, employee, endorsement
 from app.storage import staging
+from app.storage.record_edits import FIELDS
 from app.storage.staging import (
     certification_change,
     endorsement_change,
@@ -30,12 +31,10 @@ class Change(StrEnum):
     REMOVED = "removed"
 
 
-CERTIFICATION_FIELDS = ("status", "issue_date", "expiration_date")
-"""What of a certification an import can change; the rest is its identity."""
-ENDORSEMENT_FIELDS = ("description", "issue_date", "expiration_date", "limitation")
+CERTIFICATION_FIELDS = FIELDS[RecordKind.CERTIFICATION]
+"""What of a certification an import can change, as a person can; the rest is its identity."""
+ENDORSEMENT_FIELDS = FIELDS[RecordKind.ENDORSEMENT]
 """What of an endorsement an import can change."""
-
-
 PART = 20_000
 """Records written by one statement: PostgreSQL ends one that takes long (`GUARD_LIMITS`)."""
 

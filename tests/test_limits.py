@@ -1,0 +1,170 @@
+"""What is silent, slow or too much is given up, and nothing is kept from others by it."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from app import database
+from app.constants import FindingKind
+from app.database import take_guard
+from app.embedded_redis import EmbeddedRedis, find_server
+from app.errors import ServiceUnavailableError
+from app.factory import Factory
+from app.services import run_events, run_execution
+from app.settings import Settings
+from app.storage import run_findings
+from tests.support.api import Api, problem
+from tests.support.imports import DISTRICT, employee, row, start, succeed, write_file
+from tests.support.processes import until_async
+from tests.support.runs import waiting_run
+from workers import settings as worker_settings
+from workers.settings import create_worker
+
+ANN = employee("E1", "7", "Smith", "Ann")
+IDLE = "idle_in_transaction_session_timeout"
+
+
+@pytest.fixture
+async def postgres(factory: Factory) -> Factory:
+    """The service; what concerns the limits of a server is not SQLite's."""
+    await factory.employees.put_all(DISTRICT, [ANN])
+    return factory
+
+
+async def shown(connection: Any, name: str) -> str:
+    return str((await connection.execute(sa.text(f"SHOW {name}"))).scalar_one())
+
+
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+async def test_every_transaction_has_its_limits(postgres: Factory) -> None:
+    engine = postgres.database.engine
+    async with engine.connect() as connection:
+        assert await shown(connection, IDLE) == "30s"
+        assert await shown(connection, "lock_timeout") == "30s"
+        await take_guard(connection, DISTRICT, shared=False)
+        assert (await shown(connection, IDLE), await shown(connection, "statement_timeout")) == ("8s", "20s")
+        await connection.rollback()
+        assert await shown(connection, IDLE) == "30s"
+    async with postgres.editing.transaction(DISTRICT) as session:
+        assert await shown(await session.connection(), IDLE) == database.EDIT_IDLE
+
+
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+async def test_an_edit_that_falls_silent_is_ended_and_may_be_sent_again(
+    postgres: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "EDIT_IDLE", "100ms")
+    with pytest.raises(ServiceUnavailableError):
+        await fall_silent_in_an_edit(postgres)
+
+
+async def fall_silent_in_an_edit(factory: Factory) -> None:
+    """Wait in an edit's transaction until the server has ended it, and go on."""
+    alive = sa.text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
+    async with factory.editing.transaction(DISTRICT) as session:
+        connection = await session.connection()
+        pid = (await connection.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one()
+        async with factory.database.engine.connect() as watcher, asyncio.timeout(20):
+            while (await watcher.execute(alive, {"pid": pid})).scalar_one():
+                await watcher.rollback()
+        await connection.execute(sa.text("SELECT 1"))
+
+
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+async def test_a_replace_outwaits_a_writer_of_employees(
+    postgres: Factory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs: list[Any]
+) -> None:
+    monkeypatch.setattr(database, "GUARD_WAIT", "200ms")
+
+    def waits() -> int:
+        return sum(event["event"] == "guard_waited_for" for event in logs)
+
+    async with postgres.database.engine.connect() as writer:
+        await take_guard(writer, DISTRICT, shared=True)
+        importing = asyncio.create_task(succeed(postgres, write_file(tmp_path, [row("7", "Smith", "Ann")])))
+        await until_async(lambda: waits() >= 2)
+        await writer.rollback()
+        await importing
+
+
+async def test_a_list_is_read_in_chunks_and_keeps_no_connection(
+    factory: Factory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_findings, "CHUNK", 2)
+    people = [employee(f"E{number}", str(number + 1), "Smith", "Ann") for number in range(5)]
+    await factory.employees.put_all(DISTRICT, people)
+    file = write_file(tmp_path, [row(str(number + 1), "Smith", "Ann", f"L{number}") for number in range(5)])
+    run = await succeed(factory, file)
+    pool: Any = factory.database.engine.pool
+    seen = []
+    async for item in factory.runs.items(run, FindingKind.CHANGE):
+        assert pool.checkedout() == 0
+        seen.append(item["employee_number"])
+    assert seen == [person["employee_number"] for person in people]
+
+
+async def test_one_stream_too_many_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api.add(run := waiting_run())
+    monkeypatch.setattr(run_events, "MOST_STREAMS", 0)
+    response = await api.get(f"/runs/{run.id}/events")
+    problem(response, 503, "service-unavailable")
+    assert response.headers["Retry-After"] == "30"
+
+
+async def test_an_orderly_stop_is_no_try_at_a_report(
+    factory: Factory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await factory.employees.put_all(DISTRICT, [ANN])
+    rendering = asyncio.Event()
+
+    async def hang(*_: object, **__: object) -> None:
+        rendering.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(run_execution, "render_pdf", hang)
+    run = await start(factory)
+    work = asyncio.create_task(
+        factory.execution.execute(run.id, write_file(tmp_path, [row("7", "Smith", "Ann")]))
+    )
+    await asyncio.wait_for(rendering.wait(), 20)
+    assert (await factory.runs.get(DISTRICT, run.id)).report_tries == 1
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    ended = await factory.runs.get(DISTRICT, run.id)
+    assert (ended.status, ended.report_tries, ended.report_tried_at) == ("succeeded", 0, None)
+
+
+@pytest.fixture
+async def silent_redis(tmp_path: Path) -> AsyncIterator[tuple[SecretStr, int]]:
+    """A server to stop by SIGSTOP, its URL and process id."""
+    server = EmbeddedRedis(tmp_path / "redis", find_server())
+    child = await server.start()
+    yield SecretStr(server.url), child.pid
+    os.kill(child.pid, signal.SIGCONT)
+    await child.stop(5)
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+async def test_a_worker_ends_when_redis_falls_silent(
+    settings: Settings, silent_redis: tuple[SecretStr, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_settings, "SILENT_REDIS", 1)
+    url, pid = silent_redis
+    worker = create_worker(settings.model_copy(update={"redis_url": url}))
+    work = asyncio.create_task(worker.async_run())
+    await until_async(lambda: worker.jobs_complete > 0)
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(work), 30)
+    assert work.done(), "it ended by itself"
+    os.kill(pid, signal.SIGCONT)
+    await worker.close()
