@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from app import migrations
 from app.constants import DEFAULT_DISTRICT
+from app.demo.vermont import TEACHING_JOBS
 from app.demo.world import World, make_world, write_licence_file
 from app.factory import Factory
 from app.settings import Settings
@@ -44,8 +45,8 @@ async def prepare(settings: Settings, world: World) -> None:
 
 
 def licence_file(employees: int, rows: int, directory: Path) -> tuple[World, Path]:
-    """Make a world and its licence file."""
-    world = make_world(employees=employees, rows=rows, today=datetime.now(UTC).date())
+    """Make a world in which everybody needs a licence, as that makes the most work, and its licence file."""
+    world = make_world(employees=employees, rows=rows, today=datetime.now(UTC).date(), jobs=TEACHING_JOBS)
     return world, write_licence_file(world, directory)
 
 

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from app.constants import EditAction, FindingKind
+from app.database import execute_all
 from app.embedded_redis import EmbeddedRedis, find_server
 from app.errors import (
     CertificationUpdateInProgressError,
@@ -29,7 +30,6 @@ from app.errors import (
 )
 from app.factory import Factory
 from app.models import RecordEdit
-from app.pipeline.replace import write_difference
 from app.services import run_execution
 from app.settings import Settings
 from tests.support.imports import (
@@ -212,12 +212,12 @@ async def test_edits_and_imports_are_one_after_the_other(
 
     async def with_people_at_the_door(*arguments: Any) -> None:
         await writers.until(IN_THE_WINDOW)
-        await write_difference(*arguments)
+        await execute_all(*arguments)
         await writers.until(IN_THE_WINDOW)
 
     imports = 0
     with monkeypatch.context() as patch:
-        patch.setattr("app.pipeline.run.write_difference", with_people_at_the_door)
+        patch.setattr("app.pipeline.run.execute_all", with_people_at_the_door)
         async with asyncio.timeout(LIMIT), asyncio.TaskGroup() as group:
             for seed, each in enumerate(others):
                 group.create_task(writers.work(each, seed))

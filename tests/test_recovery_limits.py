@@ -65,7 +65,7 @@ async def test_writers_and_the_run_of_a_lost_worker_go_on_within_the_limits(
     workers = [unhurried.worker(name) for name in blows]
     other = unhurried.worker("other")
     watching = []
-    for worker, point in zip(workers, ("deletes", "commit"), strict=False):
+    for worker, point in zip(workers, ("writes", "commit"), strict=False):
         run = await replacing(unhurried, worker, point)
         worker.strike(signal.Signals[worker.name])
         watching.append(asyncio.create_task(taken_up(unhurried, run, before[worker.name])))
@@ -106,7 +106,7 @@ async def test_a_worker_cut_off_from_the_database_alone_does_not_keep_writers_ou
     before = (await unhurried.contents([name]))[name]
     async with StallingProxy(url.get_secret_value()) as proxy:
         worker = unhurried.worker(name, CERTSYNC_DATABASE_URL=proxy.url)
-        run = await replacing(unhurried, worker, "deletes")
+        run = await replacing(unhurried, worker, "writes")
         proxy.stall()
         await let_in(unhurried, run, before)
         unhurried.go([name])

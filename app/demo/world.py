@@ -1,7 +1,7 @@
 """A small Vermont, made from a seed: our district's roster, and the state's licence file about everybody."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import count
@@ -33,8 +33,6 @@ WITH_FORMER_NAME, LEFT, WITH_STAFF_ID, WITHOUT_JOB_CLASS, FORMER_NAME_KNOWN = 0.
 """Shares of the people of whom this is true."""
 
 NICKNAMED = (Story.PREFERRED_FIRST_NAME, Story.LEGAL_NAME)
-
-ALL_JOBS = tuple(job for job in JOBS for _ in range(job.weight))
 
 
 @dataclass(frozen=True)
@@ -80,19 +78,24 @@ class World:
 
 
 def make_world(
-    seed: int = 2026, employees: int = 2_000, rows: int = 60_000, today: date | None = None
+    seed: int = 2026,
+    employees: int = 2_000,
+    rows: int = 60_000,
+    today: date | None = None,
+    jobs: Sequence[Job] = JOBS,
 ) -> World:
     """Make the world of `seed`: the same arguments give the same world on every machine.
 
-    `today` (default: the date in Vermont) decides which licences have expired. Raises ValueError when
-    there are too few employees for the stories, or too few rows for the employees.
+    `today` (default: the date in Vermont) decides which licences have expired; `jobs` are those that
+    employees have. Raises ValueError when there are too few employees for the stories, or too few rows for
+    the employees.
     """
     if employees < FEWEST_EMPLOYEES or rows < ROWS_PER_EMPLOYEE * employees:
         raise ValueError(
             f"a world needs {FEWEST_EMPLOYEES} employees or more, and {ROWS_PER_EMPLOYEE} rows for each; "
             f"got {employees} employees and {rows} rows"
         )
-    return _Maker(seed, rows, today or datetime.now(ZoneInfo(TIMEZONE)).date()).make(employees)
+    return _Maker(seed, rows, today or datetime.now(ZoneInfo(TIMEZONE)).date()).make(employees, jobs)
 
 
 def write_licence_file(world: World, path: Path) -> Path:
@@ -141,11 +144,12 @@ class _Maker:
         self.cast: list[Licensee] = []
         self.stories: dict[Story, list[str]] = {story: [] for story in PER_2000_EMPLOYEES}
 
-    def make(self, employees: int) -> World:
+    def make(self, employees: int, jobs: Sequence[Job]) -> World:
         """Make everybody, then shuffle the cast into the order of the file."""
-        jobs = [pick(self.rng, ALL_JOBS) for _ in range(employees)]
-        story_of = self._deal([place for place, job in enumerate(jobs) if job.areas], employees)
-        for place, job in enumerate(jobs):
+        weighed = tuple(job for job in jobs for _ in range(job.weight))
+        drawn = [pick(self.rng, weighed) for _ in range(employees)]
+        story_of = self._deal([place for place, job in enumerate(drawn) if job.areas], employees)
+        for place, job in enumerate(drawn):
             if job.areas:
                 self._teacher(job, story_of.get(place))
             else:

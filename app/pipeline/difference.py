@@ -5,7 +5,7 @@ as the district's two data versions stand still.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import sqlalchemy as sa
@@ -35,19 +35,25 @@ CERTIFICATION_FIELDS = FIELDS[RecordKind.CERTIFICATION]
 """What of a certification an import can change, as a person can; the rest is its identity."""
 ENDORSEMENT_FIELDS = FIELDS[RecordKind.ENDORSEMENT]
 """What of an endorsement an import can change."""
+IDENTITY = ("public_id", "employee_id")
+"""What is known of a record that goes, too."""
 PART = 20_000
 """Records written by one statement: PostgreSQL ends one that takes long (`GUARD_LIMITS`)."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Numbers of one kind of record: held before, held after, and what is written."""
+    """Numbers of one kind of record: held before, held after, and what is written.
+
+    `primaries_changed` are those of the changed that are primary endorsements before.
+    """
 
     held: int
     wanted: int
     added: int
     changed: int
     removed: int
+    primaries_changed: int = 0
 
     def parts(self, kind: Change) -> range:
         """Return the numbers of the parts in which the records of one kind of change are written."""
@@ -88,7 +94,14 @@ async def find_differences(connection: AsyncConnection, district_id: str) -> tup
         differs=differs(endorsement, wanted_endorsement, (*ENDORSEMENT_FIELDS, "is_primary")),
         district_id=district_id,
     )
-    return certifications, endorsements
+    return certifications, replace(endorsements, primaries_changed=await _primaries_changed(connection))
+
+
+async def _primaries_changed(connection: AsyncConnection) -> int:
+    changed = sa.select(endorsement_change.c.record_id).where(
+        endorsement_change.c.kind == Change.CHANGED.value
+    )
+    return await _count(connection, endorsement, endorsement.c.id.in_(changed), endorsement.c.is_primary)
 
 
 def differs(existing: sa.Table, wanted: sa.Table, fields: tuple[str, ...]) -> sa.ColumnElement[bool]:
@@ -119,21 +132,23 @@ async def _compare(
     district_id: str,
 ) -> Difference:
     same_record = sa.and_(existing.c.district_id == district_id, existing.c.public_id == wanted.c.public_id)
-    columns = [column.name for column in change.columns]
+    names = [column.name for column in wanted.columns]
     part = (sa.func.row_number().over() - 1) // PART
     added = (
-        sa.select(sa.literal(Change.ADDED.value), part, wanted.c.public_id, sa.null())
+        sa.select(sa.literal(Change.ADDED.value), part, sa.null(), *wanted.c)
         .select_from(wanted.outerjoin(existing, same_record))
         .where(existing.c.id.is_(None))
     )
-    changed = sa.select(
-        sa.literal(Change.CHANGED.value), part, existing.c.public_id, existing.c.id
-    ).join_from(existing, wanted, sa.and_(same_record, differs))
+    changed = sa.select(sa.literal(Change.CHANGED.value), part, existing.c.id, *wanted.c).join_from(
+        existing, wanted, sa.and_(same_record, differs)
+    )
+    gone = (existing.c[name] if name in IDENTITY else sa.null() for name in names)
     removed = (
-        sa.select(sa.literal(Change.REMOVED.value), part, existing.c.public_id, existing.c.id)
+        sa.select(sa.literal(Change.REMOVED.value), part, existing.c.id, *gone)
         .select_from(existing.outerjoin(wanted, same_record))
         .where(held_by_active(existing, district_id), wanted.c.public_id.is_(None))
     )
+    columns = ["kind", "part", "record_id", *names]
     for query in (added, changed, removed):
         await connection.execute(sa.insert(change).from_select(columns, query))
     await staging.settle(connection, change)

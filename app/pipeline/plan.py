@@ -24,6 +24,7 @@ from app.pipeline.known_people import known_people
 from app.pipeline.layout import Layout
 from app.pipeline.match import keep_primary_choices, match
 from app.pipeline.parse import LicenceFile, RowCounts
+from app.pipeline.replace import any_pending_edits
 from app.pipeline.stage import stage
 from app.pipeline.summary import shrinkage, summarise
 from app.settings import Settings
@@ -58,6 +59,7 @@ class Plan:
     counts: RowCounts = field(default_factory=RowCounts)
     totals: dict[FindingKind, int] = field(default_factory=dict)
     differences: tuple[Difference, Difference] = field(init=False)
+    edits_pending: bool = False
     summary: dict[str, Any] = field(default_factory=dict)
 
     async def read(self, file: FetchedFile, *, everybody: bool = False) -> None:
@@ -95,6 +97,7 @@ class Plan:
         _, self.edit_version = await data_versions(self.connection, district_id)
         await keep_primary_choices(self.connection, district_id)
         self.differences = await find_differences(self.connection, district_id)
+        self.edits_pending = await any_pending_edits(self.connection, district_id)
         self.totals |= await write_record_lists(self.connection, self.writer, district_id)
         holders, lost = await shrinkage(self.connection, district_id)
         check_shrink(holders, lost, self.settings.max_shrink_percent, accepted=self.accept_shrink)

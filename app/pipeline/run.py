@@ -10,25 +10,28 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
+import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FileState, FindingKind, RunKind, RunPhase, RunStatus
-from app.database import is_lock_timeout, take_guard, try_guard
+from app.database import execute_all, is_lock_timeout, take_guard, try_guard
 from app.failures import DatabaseFailed
 from app.import_lock import HeldLock, ImportLock, lock_lost
 from app.models import District, Run
 from app.models.base import utc_now
 from app.pipeline.fetch import FetchedFile, Fetcher
 from app.pipeline.heartbeat import OwnershipLostError, Progress
+from app.pipeline.kept_file import KeptFile, kept_file, superseded_copy, warning_of
 from app.pipeline.layout import Layout
 from app.pipeline.plan import Moved, Plan
-from app.pipeline.replace import settle_edits, write_difference
+from app.pipeline.replace import replacement, settlement
 from app.storage import import_files, runs, staging, statistics
 from app.storage.run_findings import FindingWriter
+from app.storage.versions import next_version
 
 PASSES = 3
 """From this pass on a run is planned under the guard, as far as data moved, so that it comes to its end."""
@@ -152,24 +155,43 @@ class ImportRun:
             self.fetcher.downloads.remove(self.district.id, file.path.name)
 
     async def _replace(self, plan: Plan, file: FetchedFile, under_guard: Moved | None) -> Moved | None:
-        """Replace the records while writers are kept out (I6); returns what moved if that came to nothing.
+        """Replace the records while writers are kept out (I6).
 
         In this order: the mark on the run's row, the lock at Redis, the transaction with the guard.
+        `under_guard` is what may have moved and is planned again under it, where it cannot any more. Returns
+        what moved instead, then nothing was written.
         """
         self.progress.enter(RunPhase.REPLACE)
-        if not await self._mark(utc_now()):
-            raise OwnershipLostError
-        async with self.lock.held(self.district.id, self.run.id, self.owner, self._guarded) as lock:
-            await plan.connection.execution_options(sqlite_begin="IMMEDIATE")
-            try:
-                moved, superseded = await self._write(plan, file, lock, under_guard)
-            finally:
-                await plan.connection.execution_options(sqlite_begin="DEFERRED")
+        kept = kept_file(file, FileState.RETAINED, self.run, utc_now())
+        version, superseded = await self._mark(kept)
+        statements = self._statements(plan, kept, version)
+        async with self._alone(plan.connection) as lock:
+            moved = await plan.moved()
+            if under_guard is Moved.ROSTER or under_guard is moved is Moved.EDITS:
+                moved = None
+                with self.writer.within(plan.connection):
+                    if under_guard is Moved.ROSTER:
+                        await plan.match()
+                    await plan.compare()
+                statements = self._statements(plan, kept, version)
+            if moved is None:
+                await self._write(plan, statements, lock)
         if moved is not None:
-            await self._mark(None)
-        if superseded:
+            await self._unmark()
+        elif superseded:
             self.fetcher.downloads.remove(self.district.id, superseded)
         return moved
+
+    @asynccontextmanager
+    async def _alone(self, connection: AsyncConnection) -> AsyncIterator[HeldLock]:
+        """Commit what the body does while everybody else is kept out, by the lock and by the guard."""
+        async with self.lock.held(self.district.id, self.run.id, self.owner, self._guarded) as lock:
+            await connection.execution_options(sqlite_begin="IMMEDIATE")
+            try:
+                async with holding_guard(connection, self.district.id):
+                    yield lock
+            finally:
+                await connection.execution_options(sqlite_begin="DEFERRED")
 
     async def _guarded(self) -> bool:
         """Tell whether our transaction still holds the guard or waits for it.
@@ -187,41 +209,38 @@ class ImportRun:
             log.warning("guard_unknown", run_id=str(self.run.id), error=type(error).__name__)
             return False
 
-    async def _mark(self, since: datetime | None) -> bool:
-        """Show in the run's row that it replaces records, or not after all; False when it is not ours."""
+    async def _mark(self, kept: KeptFile | None) -> tuple[int, str | None]:
+        """Show in the run's row that it replaces records, and get ready what needs no guard.
+
+        Returns the version of everything the replace writes, and the name of the copy that `kept` makes
+        superfluous. Raises OwnershipLostError.
+        """
         async with self.fetcher.database.write() as session:
             connection = await session.connection()
-            return await runs.mark_replace(connection, self.run.id, self.owner, since)
-
-    async def _write(
-        self, plan: Plan, file: FetchedFile, lock: HeldLock, under_guard: Moved | None
-    ) -> tuple[Moved | None, str | None]:
-        """Write everything that the run changes in one transaction, its final status included (I5).
-
-        `under_guard` is what may have moved and is planned again here, where it cannot any more. Returns
-        what moved instead, then nothing was written; and the name of a file that is no longer needed.
-        """
-        connection, run = plan.connection, self.run
-        async with holding_guard(connection, self.district.id):
-            now = utc_now()
-            moved = await plan.moved()
-            if under_guard is Moved.ROSTER or under_guard is moved is Moved.EDITS:
-                with self.writer.within(connection):
-                    if under_guard is Moved.ROSTER:
-                        await plan.match()
-                    await plan.compare()
-            elif moved:
-                await connection.rollback()
-                return moved, None
-            await write_difference(connection, run, *plan.differences, now)
-            await settle_edits(connection, run.district_id, run.id)
-            superseded = await keep_file(connection, file, FileState.RETAINED, run, now)
-            if not await self._finish(connection, plan, utc_now()):
+            if not await runs.mark_replace(connection, self.run.id, self.owner, utc_now()):
                 raise OwnershipLostError
-            if await lock.is_anothers():
-                raise lock_lost()
-            self.progress.ending = True
-        return None, superseded
+            return await next_version(connection), await superseded_copy(connection, kept)
+
+    async def _unmark(self) -> None:
+        async with self.fetcher.database.write() as session:
+            await runs.mark_replace(await session.connection(), self.run.id, self.owner, None)
+
+    def _statements(self, plan: Plan, kept: KeptFile | None, version: int) -> list[sa.Executable]:
+        statements = [*replacement(self.run, *plan.differences, version, utc_now())]
+        if plan.edits_pending:
+            statements.append(settlement(self.district.id, self.run.id))
+        if kept:
+            statements.append(import_files.keeping(plan.connection, kept))
+        return statements
+
+    async def _write(self, plan: Plan, statements: list[sa.Executable], lock: HeldLock) -> None:
+        """Write everything that the run changes, its final status included (I5)."""
+        await execute_all(plan.connection, statements)
+        if not await self._finish(plan.connection, plan, utc_now()):
+            raise OwnershipLostError
+        if await lock.is_anothers():
+            raise lock_lost()
+        self.progress.ending = True
 
     async def _finish(self, connection: AsyncConnection, plan: Plan, now: datetime) -> bool:
         return await runs.finish(
@@ -261,39 +280,4 @@ async def holding_guard(connection: AsyncConnection, district_id: str) -> AsyncI
         return
     raise DatabaseFailed(
         "Somebody else wrote employees of the district for minutes. Nothing was changed. Run it again later."
-    )
-
-
-def warning_of(file: FetchedFile, newest_imported: str | None) -> str | None:
-    """Return what is to be said of a file that is not news; datestamps are ISO texts."""
-    if file.reused:
-        return f"The state's server had no licence file, so the retained {file.name} was used again."
-    if newest_imported and file.datestamp and file.datestamp < newest_imported:
-        return f"{file.name} is older than a file that was imported before ({newest_imported[:10]})."
-    return None
-
-
-async def keep_file(
-    connection: AsyncConnection, file: FetchedFile, state: FileState, run: Run, now: datetime
-) -> str | None:
-    """Record a fetched file as retained or quarantined; returns the name of a copy it makes superfluous.
-
-    A file without a datestamp cannot be put in order, and a reused one is recorded already.
-    """
-    if file.reused or file.datestamp is None:
-        return None
-    return await import_files.keep(
-        connection,
-        {
-            "id": uuid4(),
-            "district_id": run.district_id,
-            "name": file.name,
-            "datestamp": file.datestamp,
-            "sha256": file.sha256,
-            "size": file.size,
-            "stored_as": file.path.name,
-            "state": state,
-            "run_id": run.id,
-            "fetched_at": now,
-        },
     )

@@ -19,10 +19,11 @@ from app.models import District, Run
 from app.models.base import utc_now
 from app.pipeline.fetch import Fetcher
 from app.pipeline.heartbeat import OwnershipLostError, Progress, heartbeat
+from app.pipeline.kept_file import kept_file, superseded_copy
 from app.pipeline.layout import Layout, layout_for_state, parse_layout
 from app.pipeline.pdf import PdfFailed, render_pdf
 from app.pipeline.report import report_data
-from app.pipeline.run import ImportRun, keep_file
+from app.pipeline.run import ImportRun
 from app.services.run_failures import as_failure, error_log, reassuring
 from app.settings import Settings
 from app.storage import import_files, run_reports, runs
@@ -143,7 +144,7 @@ class RunExecution:
         own = file if file and not file.reused else None
         aside = own if failure.refuses_file and run.kind is RunKind.IMPORT else None
         now = utc_now()
-        superseded = None
+        kept = kept_file(aside, FileState.QUARANTINED, run, now) if aside else None
         async with self._database.write() as session:
             connection = await session.connection()
             ended = await runs.finish(
@@ -157,8 +158,9 @@ class RunExecution:
                 **(importing.progress.columns() if importing else {}),
                 error_log_encrypted=self._error_log(run, failure) if failure.connection else None,
             )
-            if ended and aside:
-                superseded = await keep_file(connection, aside, FileState.QUARANTINED, run, now)
+            superseded = await superseded_copy(connection, kept)
+            if ended and kept:
+                await connection.execute(import_files.keeping(connection, kept))
         if not ended:
             log.warning("failure_after_end", code=failure.code)
             return

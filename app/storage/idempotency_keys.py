@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.models import IdempotencyKey
+from app.storage.upsert import upserting
 
 key = IdempotencyKey.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
@@ -31,10 +31,9 @@ async def claim(
     A twin of the request that is still in its transaction is waited for: if it is rolled back, the key is
     free. The answer is still to be given by `keep`.
     """
-    insert: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     fresh = {"request_hash": request.hash, "status": 0, "headers": {}, "body": {}, "created_at": now}
     statement = (
-        insert(key)
+        upserting(connection, key)
         .values(district_id=request.district_id, caller=request.caller, key=request.key, **fresh)
         .on_conflict_do_update(
             index_elements=[key.c.district_id, key.c.caller, key.c.key],

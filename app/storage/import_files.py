@@ -12,6 +12,7 @@ from app.constants import FileState
 from app.models import ImportFile
 from app.storage.filters import between, containing, exact, named
 from app.storage.pages import Listing, Page, PageRequest, fetch_page
+from app.storage.upsert import upserting
 
 import_file = ImportFile.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
@@ -27,25 +28,30 @@ LISTING = Listing(
     },
     searched=(import_file.c.name, import_file.c.datestamp, import_file.c.sha256),
 )
+IDENTITY = ("district_id", "name", "sha256", "state")
+"""What makes two fetched files the same."""
 _NEWEST_FIRST = (import_file.c.datestamp.desc(), import_file.c.fetched_at.desc(), import_file.c.id)
 
 
-async def keep(connection: AsyncConnection, values: dict[str, Any]) -> str | None:
-    """Store a file's row; the same file in the same state again moves its time of fetching.
+async def copy_of(connection: AsyncConnection, values: dict[str, Any]) -> str | None:
+    """Return the `stored_as` of a copy of the same file in the same state that is kept already."""
+    same = (import_file.c[name] == values[name] for name in IDENTITY)
+    return (await connection.execute(sa.select(import_file.c.stored_as).where(*same))).scalar_one_or_none()
 
-    `values` are the columns of ImportFile. Returns the `stored_as` of an older copy of the same bytes,
-    which nothing points to any more.
+
+def keeping(connection: AsyncConnection, values: dict[str, Any]) -> sa.Executable:
+    """Return the statement that stores a file's row; `values` are the columns of ImportFile.
+
+    The same file in the same state again takes the place of its copy (`copy_of`), to which nothing points
+    afterwards.
     """
-    same = sa.and_(
-        *(import_file.c[name] == values[name] for name in ("district_id", "name", "sha256", "state"))
-    )
-    older = (await connection.execute(sa.select(import_file.c.stored_as).where(same))).scalar_one_or_none()
-    if older is None:
-        await connection.execute(sa.insert(import_file).values(**values))
-        return None
     moved = {name: values[name] for name in ("stored_as", "fetched_at", "run_id", "datestamp")}
-    await connection.execute(sa.update(import_file).where(same).values(**moved))
-    return str(older) if older != values["stored_as"] else None
+    statement: sa.Executable = (
+        upserting(connection, import_file)
+        .values(**values)
+        .on_conflict_do_update(index_elements=list(IDENTITY), set_=moved)
+    )
+    return statement
 
 
 async def page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[ImportFile]:

@@ -102,22 +102,24 @@ wanted_endorsement = _table(
     sa.Column("is_primary", sa.Boolean),
 )
 
-certification_change = _table(
-    "certification_change",
-    sa.Column("kind", TEXT),
-    sa.Column("part", sa.BigInteger, index=True),
-    sa.Column("public_id", sa.Uuid, index=True),
-    sa.Column("record_id", BIG_ID),
-)
-"""What the replace has to write: `kind` is a `Change`, `part` counts from 0, `record_id` the row's key."""
 
-endorsement_change = _table(
-    "endorsement_change",
-    sa.Column("kind", TEXT),
-    sa.Column("part", sa.BigInteger, index=True),
-    sa.Column("public_id", sa.Uuid, index=True),
-    sa.Column("record_id", BIG_ID),
-)
+def _change_table(name: str, wanted: sa.Table) -> sa.Table:
+    return _table(
+        name,
+        sa.Column("kind", TEXT),
+        sa.Column("part", sa.BigInteger, index=True),
+        sa.Column("record_id", BIG_ID),
+        *(sa.Column(column.name, column.type, index=column.name == "public_id") for column in wanted.c),
+    )
+
+
+certification_change = _change_table("certification_change", wanted_certification)
+"""What the replace has to write, with the wanted values, so that it joins nothing while writers wait.
+
+`kind` is a `Change`, `part` counts from 0, `record_id` is the key of the row that stands.
+"""
+
+endorsement_change = _change_table("endorsement_change", wanted_endorsement)
 
 
 async def create(connection: AsyncConnection, *tables: sa.Table) -> None:

@@ -27,8 +27,8 @@ from tests.support.imports import empty_pdf
 
 OUTSIDE = ("fetch", "parse", "match")
 """Points before the replace."""
-INSIDE = ("guard", "deletes", "commit")
-"""Points with the replace's transaction open: nothing written yet, deleted but not inserted, all written."""
+INSIDE = ("guard", "writes", "commit")
+"""Points with the replace's transaction open: nothing written yet, half of it, all of it."""
 ENDED = ("committed", "pdf")
 """Points after the commit."""
 BEFORE_COMMIT = (*OUTSIDE, *INSIDE)
@@ -68,6 +68,16 @@ def after(point: str, step: Step) -> Step:
     return halting
 
 
+def halfway(point: str, execute_all: Step) -> Step:
+    async def halting(connection: Any, statements: list[Any]) -> None:
+        half = len(statements) // 2
+        await execute_all(connection, statements[:half])
+        await halt(point)
+        await execute_all(connection, statements[half:])
+
+    return halting
+
+
 def arrange() -> None:
     """Put the points in; the PDF is an empty one, since rendering takes a second each."""
     modules: Iterator[Any] = (
@@ -76,12 +86,11 @@ def arrange() -> None:
             "storage.sftp",
             "pipeline.plan",
             "pipeline.run",
-            "pipeline.replace",
             "import_lock",
             "services.run_execution",
         )
     )
-    sftp, plan, run, replace, lock, execution = modules
+    sftp, plan, run, lock, execution = modules
     begin = execution.RunExecution._import
 
     async def importing(self: Any, claimed: Any, local_path: Path | None) -> None:
@@ -92,8 +101,7 @@ def arrange() -> None:
     sftp.SftpSession.receive = before("fetch", sftp.SftpSession.receive)
     plan.stage = after("parse", plan.stage)
     plan.match = after("match", plan.match)
-    run.write_difference = before("guard", run.write_difference)
-    replace._insert_certifications = before("deletes", replace._insert_certifications)
+    run.execute_all = before("guard", halfway("writes", run.execute_all))
     lock.HeldLock.is_anothers = after("commit", lock.HeldLock.is_anothers)
     execution.RunExecution._report = before("committed", execution.RunExecution._report)
     execution.render_pdf = before("pdf", empty_pdf)
