@@ -15,6 +15,7 @@ from app.factory import Factory
 from app.models import Certification, Endorsement, ImportFile, Run
 from app.services.runs import RunOptions
 from app.settings import Settings
+from workers.settings import NICENESS
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,14 @@ def peak_mib() -> float:
 
 
 async def run_import(file: Path, mode: str) -> Measured:
-    """Run one import with the settings of the environment, or one after the other until killed."""
+    """Run one import with the settings of the environment, or one after the other until killed.
+
+    The latter stands for a worker, which gives way to others.
+    """
     factory = Factory(Settings())
     try:
+        if mode == "again":
+            os.nice(NICENESS)
         while mode == "again":
             await one_import(factory, file)
         if mode == "empty":

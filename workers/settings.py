@@ -31,6 +31,8 @@ SILENT_REDIS = 90
 GRACE = 20
 """Seconds that a stopping worker gives its runs before it puts them back."""
 HEALTH_INTERVAL = 5
+NICENESS = 5
+"""On a machine that both share a worker gives way to the API: an import can wait, a person should not."""
 
 log = structlog.get_logger()
 
@@ -91,6 +93,7 @@ def create_worker(settings: Settings) -> Worker:
 
 async def run_worker(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT; runs that are not done within `GRACE` are put back."""
+    os.nice(NICENESS)
     async with signs_of_life():
         worker = create_worker(settings)
         try:
