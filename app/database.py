@@ -4,11 +4,10 @@ One class serves both databases, so that nothing above it asks which one it talk
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InternalError, OperationalError
@@ -28,7 +27,11 @@ SQLITE_PRAGMAS = {
 }
 GUARD_WAIT = "10s"
 """How long PostgreSQL lets a replace or a writer of employees wait for a district's guard."""
-GUARD_LIMITS = {"idle_in_transaction_session_timeout": "8s", "statement_timeout": "20s"}
+GUARD_LIMITS = {
+    "idle_in_transaction_session_timeout": "8s",
+    "statement_timeout": "20s",
+    "tcp_user_timeout": "10s",
+}
 """What PostgreSQL ends a replace for, so that one that is stopped or cut off gives the guard back.
 
 A write of many employees may pause longer than that between two statements.
@@ -41,7 +44,7 @@ SESSION_LIMITS = {
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "10s",
+    "tcp_user_timeout": "30s",
 }
 """What PostgreSQL ends any transaction of ours for: a process stopped or cut off must not keep its locks."""
 CLIENT_LIMITS = {
@@ -208,25 +211,6 @@ async def _guard(
     settings = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in limits.items())
     query = sa.text(f"SELECT {settings}, {function}({GUARD})")
     return (await connection.execute(query, {"district": district_id})).one()[-1]
-
-
-async def execute_all(connection: AsyncConnection, statements: Iterable[sa.Executable]) -> None:
-    """Execute statements whose results nobody needs, one after the other, with one wait for all of them.
-
-    PostgreSQL works on one while the next is on its way, for which others wait a third less than for one
-    answer each. Raises DBAPIError, of whichever failed; then none of the later ones was executed.
-    """
-    if connection.dialect.name == "sqlite":
-        for statement in statements:
-            await connection.execute(statement)
-        return
-    raw: Any = (await connection.get_raw_connection()).driver_connection
-    try:
-        async with raw.pipeline():
-            for statement in statements:
-                await connection.execute(statement)
-    except psycopg.Error as error:  # what comes at the end of the pipeline has not passed through SQLAlchemy
-        raise DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True) from error
 
 
 def is_idleness_limit(error: DBAPIError) -> bool:

@@ -19,7 +19,6 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from app.constants import EditAction, FindingKind
-from app.database import execute_all
 from app.embedded_redis import EmbeddedRedis, find_server
 from app.errors import (
     CertificationUpdateInProgressError,
@@ -30,6 +29,7 @@ from app.errors import (
 )
 from app.factory import Factory
 from app.models import RecordEdit
+from app.pipeline.replace import execute_all
 from app.services import run_execution
 from app.settings import Settings
 from tests.support.imports import (

@@ -32,7 +32,10 @@ GRACE = 20
 """Seconds that a stopping worker gives its runs before it puts them back."""
 HEALTH_INTERVAL = 5
 NICENESS = 5
-"""On a machine that both share a worker gives way to the API: an import can wait, a person should not."""
+"""On a machine that both share a worker gives way to the API: an import can wait, a person should not.
+
+Little enough that a replace, for which people wait as well, is hardly longer.
+"""
 
 log = structlog.get_logger()
 

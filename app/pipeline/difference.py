@@ -35,8 +35,8 @@ CERTIFICATION_FIELDS = FIELDS[RecordKind.CERTIFICATION]
 """What of a certification an import can change, as a person can; the rest is its identity."""
 ENDORSEMENT_FIELDS = FIELDS[RecordKind.ENDORSEMENT]
 """What of an endorsement an import can change."""
-IDENTITY = ("public_id", "employee_id")
-"""What is known of a record that goes, too."""
+KEPT_OF_REMOVED = ("public_id", "employee_id")
+"""What the change of a removed record says of it; the rest is still in the record."""
 PART = 20_000
 """Records written by one statement: PostgreSQL ends one that takes long (`GUARD_LIMITS`)."""
 
@@ -142,7 +142,7 @@ async def _compare(
     changed = sa.select(sa.literal(Change.CHANGED.value), part, existing.c.id, *wanted.c).join_from(
         existing, wanted, sa.and_(same_record, differs)
     )
-    gone = (existing.c[name] if name in IDENTITY else sa.null() for name in names)
+    gone = (existing.c[name] if name in KEPT_OF_REMOVED else sa.null() for name in names)
     removed = (
         sa.select(sa.literal(Change.REMOVED.value), part, existing.c.id, *gone)
         .select_from(existing.outerjoin(wanted, same_record))

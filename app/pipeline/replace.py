@@ -1,4 +1,7 @@
-"""The statements of the replace: what is written while the district's writers wait (I5)."""
+"""The statements of the replace: what is written while the district's writers wait (I5).
+
+They are made before that, so that nothing but their execution is waited for.
+"""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -56,6 +59,16 @@ def replacement(
         yield _update(endorsement, endorsement_change, (*ENDORSEMENT_FIELDS, "is_primary"), stamp, part)
     for part in endorsements.parts(Change.ADDED):
         yield _insert_endorsements(run.district_id, stamp, part)
+
+
+async def execute_all(connection: AsyncConnection, statements: Iterable[sa.Executable]) -> None:
+    """Execute statements of the replace, each with a wait for its end.
+
+    A pipeline of psycopg's would wait once and be faster, but PostgreSQL does not count a client's silence
+    in it and after it, so a worker that is stopped there would keep writers out for ever.
+    """
+    for statement in statements:
+        await connection.execute(statement)
 
 
 def _is(change: sa.Table, kind: Change, part: int) -> sa.ColumnElement[bool]:

@@ -5,7 +5,7 @@ transaction that also ends the run. So wherever this stops, the district's data 
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FileState, FindingKind, RunKind, RunPhase, RunStatus
-from app.database import execute_all, is_lock_timeout, take_guard, try_guard
+from app.database import is_lock_timeout, take_guard, try_guard
 from app.failures import DatabaseFailed
 from app.import_lock import HeldLock, ImportLock, lock_lost
 from app.models import District, Run
@@ -28,7 +28,7 @@ from app.pipeline.heartbeat import OwnershipLostError, Progress
 from app.pipeline.kept_file import KeptFile, kept_file, superseded_copy, warning_of
 from app.pipeline.layout import Layout
 from app.pipeline.plan import Moved, Plan
-from app.pipeline.replace import replacement, settlement
+from app.pipeline.replace import execute_all, replacement, settlement
 from app.storage import import_files, runs, staging, statistics
 from app.storage.run_findings import FindingWriter
 from app.storage.versions import next_version
@@ -274,7 +274,8 @@ async def holding_guard(connection: AsyncConnection, district_id: str) -> AsyncI
         try:
             yield
         except BaseException:
-            await connection.rollback()
+            with suppress(SQLAlchemyError):  # of a lost connection; what happened before it tells more
+                await connection.rollback()
             raise
         await connection.commit()
         return

@@ -7,9 +7,9 @@ from app.models import District
 
 
 async def next_version(connection: AsyncConnection) -> int:
-    """Return a number never given before, for the `version` of all rows that this transaction changes.
+    """Return a number never given before, for the `version` of all rows that one transaction changes.
 
-    Rows changed by one transaction may share it: nobody can have seen them between two of its changes.
+    They may share it: nobody can have seen them between two of its changes.
     """
     if connection.dialect.name == "postgresql":
         query = sa.text("SELECT nextval('resource_version')")
