@@ -1,6 +1,6 @@
-"""How long an import keeps writers out, beside a plain delete-and-insert of the same records.
+"""How long an import keeps writers out, beside the same import with a plain delete-and-insert.
 
-PostgreSQL, with a real Redis. Before each repeat one record in a hundred is made different,
+PostgreSQL, with a real Redis. Before each import one record in a hundred is made different,
 changed or missing, and so of the endorsements; the same file then puts them right.
 """
 
@@ -12,16 +12,21 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psycopg
+import sqlalchemy as sa
 from pydantic import SecretStr
 
 from app.constants import DEFAULT_DISTRICT
 from app.embedded_redis import EmbeddedRedis, find_server
 from app.factory import Factory
 from app.import_lock import HeldLock, ImportLock
+from app.models import Run
+from app.pipeline.difference import Difference
 from app.services.runs import RunOptions
 from app.settings import Settings
 from benchmarks.prepare import licence_file, prepare, settings_of, spread
@@ -35,19 +40,45 @@ DISTURB = (
     "UPDATE endorsement SET limitation = 'disturbed' WHERE " + EVERY.format("endorsement", "n % 150 = 50"),
     "ANALYZE",
 )
-COPY = (
-    "DROP TABLE IF EXISTS c, e",
-    "CREATE TEMP TABLE c AS SELECT * FROM certification",
-    "CREATE TEMP TABLE e AS SELECT * FROM endorsement",
-    "ANALYZE c",
-    "ANALYZE e",
-)
+VACUUM = ("VACUUM ANALYZE certification", "VACUUM ANALYZE endorsement")
 DELETE_AND_INSERT = (
-    "DELETE FROM endorsement",
-    "DELETE FROM certification",
-    "INSERT INTO certification SELECT * FROM c",
-    "INSERT INTO endorsement SELECT * FROM e",
+    """
+    DELETE FROM endorsement USING employee AS e WHERE e.id = employee_id AND e.status = 'active'
+    """,
+    """
+    DELETE FROM certification USING employee AS e WHERE e.id = employee_id AND e.status = 'active'
+    """,
+    """
+    INSERT INTO certification (
+        district_id, source, run_id, updated_by, updated_at, version,
+        public_id, employee_id, license_number, license_type, status, issue_date, expiration_date
+    )
+    SELECT
+        :district, 'import', :run, :by, :now, :version,
+        public_id, employee_id, license_number, license_type, status, issue_date, expiration_date
+    FROM wanted_certification
+    """,
+    """
+    INSERT INTO endorsement (
+        district_id, source, run_id, updated_by, updated_at, version, certification_id, public_id,
+        employee_id, code, description, issue_date, expiration_date, limitation, is_primary
+    )
+    SELECT
+        :district, 'import', :run, :by, :now, :version, c.id, w.public_id,
+        w.employee_id, w.code, w.description, w.issue_date, w.expiration_date, w.limitation, w.is_primary
+    FROM wanted_endorsement AS w
+    JOIN certification AS c ON c.district_id = :district AND c.public_id = w.certification_public_id
+    """,
 )
+
+
+def delete_and_insert(
+    run: Run, _certifications: Difference, _endorsements: Difference, version: int, now: datetime
+) -> list[sa.Executable]:
+    """Stand for `app.pipeline.replace.replacement`: all records go and come again."""
+    stamp = {"district": run.district_id, "run": run.id, "by": run.run_by, "now": now, "version": version}
+    deletes, inserts = DELETE_AND_INSERT[:2], DELETE_AND_INSERT[2:]
+    return [*map(sa.text, deletes), *(sa.text(insert).bindparams(**stamp) for insert in inserts)]
 
 
 class TimedLock(ImportLock):
@@ -81,19 +112,10 @@ def execute(url: str, statements: tuple[str, ...]) -> None:
             connection.execute(statement)
 
 
-def plain_window(url: str) -> float:
-    """Return the seconds of a delete-and-insert of everything, in one transaction."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        for statement in COPY:
-            connection.execute(statement)
-        began = time.perf_counter()
-        with connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(1)")
-            for statement in DELETE_AND_INSERT:
-                connection.execute(statement)
-        seconds = time.perf_counter() - began
-        connection.execute("VACUUM ANALYZE certification")
-        connection.execute("VACUUM ANALYZE endorsement")
+async def plain_window(factory: Factory, lock: TimedLock, file: Path) -> float:
+    """Return the seconds of the same import when it deletes and inserts everything."""
+    with patch("app.pipeline.run.replacement", delete_and_insert):
+        seconds, _ = await window(factory, lock, file)
     return seconds
 
 
@@ -110,7 +132,9 @@ async def measure(settings: Settings, file: Path, repeats: int) -> None:
         execute(url, DISTURB)
         seconds, summary = await window(factory, lock, file)
         ours.append(seconds)
-        plain.append(plain_window(url))
+        execute(url, DISTURB)
+        plain.append(await plain_window(factory, lock, file))
+        execute(url, VACUUM)
         print(f"  {repeat + 1}/{repeats}", file=sys.stderr)
     await lock.close()
     await factory.close()
