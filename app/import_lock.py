@@ -52,16 +52,20 @@ async def always() -> bool:
 
 @dataclass(frozen=True)
 class Holder:
-    """The run that replaces a district's records, and since when."""
+    """The run that replaces a district's records, and since when; None for what is not known."""
 
-    run_id: UUID
-    since: datetime
+    run_id: UUID | None
+    since: datetime | None
 
     @classmethod
     def parse(cls, token: str) -> Self:
-        """Read what `HeldLock.token` wrote."""
-        run_id, _, since = token.split("/")
-        return cls(UUID(run_id), datetime.fromisoformat(since))
+        """Read what `HeldLock.token` wrote; somebody else's is a lock all the same."""
+        try:
+            run_id, _, since = token.split("/")
+            return cls(UUID(run_id), datetime.fromisoformat(since))
+        except ValueError:
+            log.warning("import_lock_of_unknown_holder")
+            return cls(None, None)
 
 
 class HeldLock:
@@ -132,12 +136,13 @@ class ImportLock:
             socket_timeout=ANSWER_LIMIT,
             socket_connect_timeout=ANSWER_LIMIT,
             decode_responses=True,
+            encoding_errors="replace",
         )
 
     async def holder(self, district_id: str) -> Holder | None:
         """Return who holds the district's lock; raises RedisError or OSError without Redis."""
         token = await self._redis.get(f"{KEY}{district_id}")
-        return Holder.parse(token) if token else None
+        return Holder.parse(token) if token is not None else None
 
     @asynccontextmanager
     async def held(

@@ -75,6 +75,13 @@ async def test_replace_is_not_cancelled(api: Api) -> None:
     assert (await stored(api, run)).status == RunStatus.IN_PROGRESS
 
 
+async def test_a_replace_that_is_to_be_tried_again_is_not_cancelled(api: Api) -> None:
+    await api.add(run := running())
+    for since in (utc_now(), None):
+        assert await do(api, runs.mark_replace, run.id, run.owner, since)
+    problem(await cancel(api, run), 409, "run-not-cancellable")
+
+
 @pytest.mark.parametrize("status", [RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED])
 async def test_ended_run_is_not_cancelled(api: Api, status: RunStatus) -> None:
     await api.add(run := ended_run(status))

@@ -145,6 +145,7 @@ async def test_other_media_types_are_not_read(api: Api) -> None:
     body = b'{"description": "x", "status": "inactive"}'
     response = await api.call("POST", "/tasks", headers={"Content-Type": "text/plain"}, content=body)
     assert places(response) == [["body"]]
+    assert "Content-Type: application/json" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -14,12 +14,14 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from app import database
 from app.child_process import ChildProcess
 from app.constants import Role, RunKind, RunStatus, RunTrigger
 from app.database import take_guard
 from app.embedded_redis import EmbeddedRedis, find_server
+from app.import_lock import KEY
 from app.models import Run
 from app.models.base import utc_now
 from app.settings import Settings
@@ -111,6 +113,18 @@ async def with_redis(settings: Settings, redis: tuple[str, ChildProcess]) -> Asy
     url = SecretStr(redis[0])
     async with running_api(settings.model_copy(update={"redis_url": url})) as api:
         yield await World.make(api)
+
+
+@pytest.mark.parametrize("token", [b"garbage", b"a/b/c", b"\xff\xfe", b""])
+async def test_a_lock_that_cannot_be_read_is_a_lock(
+    with_redis: World, redis: tuple[str, ChildProcess], token: bytes
+) -> None:
+    async with Redis.from_url(redis[0]) as client:
+        await client.set(f"{KEY}{HERE}", token)
+        await with_redis.refuses(None)
+        assert (await with_redis.api.get("/import-lock")).json() == FREE | {"locked": True}
+        await client.delete(f"{KEY}{HERE}")
+    await with_redis.accepts(HERE)
 
 
 async def replace_begins(api: Api) -> Run:

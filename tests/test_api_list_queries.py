@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.constants import RunKind, RunTrigger
 from app.models import JobClass, Run
-from tests.support.api import HERE, Api, places
+from tests.support.api import HERE, Api, places, problem
 from tests.support.lists import AT, NOUNS, Seeds, add_titles, titles
 from tests.support.worlds import tried
 
@@ -46,6 +46,13 @@ KEYWORDS = {
     "   ": TITLES,
     "x" * 200: [],
 }
+
+
+@pytest.mark.parametrize("query", ["limit=5&limit=7", "sort=end&sort=-end", "late=true&late=false"])
+async def test_a_parameter_that_counts_once_is_not_given_twice(api: Api, query: str) -> None:
+    body = problem(await api.get(f"/runs?{query}"), 422, "validation-failed")
+    assert [fault["loc"] for fault in body["errors"]] == [["query", query.partition("=")[0]]]
+    assert (await api.get("/runs?status=waiting&status=failed")).status_code == 200
 
 
 async def test_keywords(api: Api) -> None:

@@ -144,6 +144,8 @@ async def test_inactive_needs_no_schedule_and_active_does(api: Api) -> None:
         ("time", 230, ["time"]),
         ("timezone", "Mars/Olympus", ["timezone"]),
         ("timezone", "../etc/passwd", ["timezone"]),
+        ("timezone", "localtime", ["timezone"]),
+        ("timezone", "right/UTC", ["timezone"]),
         ("timezone", "America/New_York\x00", ["timezone"]),
         ("recurrence", ["mon", "mon"], ["recurrence"]),
         ("recurrence", ["Monday"], ["recurrence", 0]),
@@ -158,8 +160,15 @@ async def test_bad_values_are_located(api: Api, field: str, value: Any, place: l
     assert places(await api.call("PATCH", f"/tasks/{task['id']}", {field: value})) == expected
 
 
+async def test_a_change_that_changes_nothing_is_not_written(api: Api) -> None:
+    task = await create(api)
+    for same in ({}, {"description": task["description"]}, {"timezone": task["timezone"]}):
+        answer = await api.call("PATCH", f"/tasks/{task['id']}", same)
+        assert (answer.status_code, answer.json()) == (200, task), same
+
+
 async def test_time_zone_given_and_cleared(api: Api) -> None:
-    task = await create(api, timezone="Europe/Berlin")
+    task = await create(api, timezone=" Europe/Berlin ")
     assert task["timezone"] == "Europe/Berlin"
     cleared = await api.call("PATCH", f"/tasks/{task['id']}", {"timezone": None})
     assert cleared.json()["timezone"] == "America/New_York"

@@ -5,6 +5,7 @@ from typing import Any
 
 import structlog
 
+from app.errors import ServiceUnavailableError
 from app.factory import Factory
 from app.models.base import utc_now
 from app.services.idempotency import KEPT
@@ -25,7 +26,13 @@ log = structlog.get_logger()
 
 async def sweep(ctx: dict[str, Any]) -> None:
     """Nudge waiting runs whose message was lost, runs whose worker died, and ended runs without a report."""
-    factory: Factory = ctx["factory"]
+    try:
+        await _sweep(ctx["factory"])
+    except ServiceUnavailableError:  # the next sweep follows in seconds
+        log.info("sweep_put_off", reason="the database is busy")
+
+
+async def _sweep(factory: Factory) -> None:
     now = utc_now()
     async with factory.database.write() as session:
         connection = await session.connection()

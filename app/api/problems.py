@@ -22,7 +22,10 @@ from app.storage.conflicts import conflict_of
 MEDIA_TYPE = "application/problem+json"
 TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent.parent / "templates"), autoescape=True)
 
-WORDS = {"extra_forbidden": "is unknown here; check its spelling, or leave it out"}
+WORDS = {
+    "extra_forbidden": "is unknown here; check its spelling, or leave it out",
+    "model_attributes_type": "must be a JSON object, sent with Content-Type: application/json",
+}
 """Messages of the validator that say too little, by type."""
 
 log = structlog.get_logger()

@@ -1,14 +1,36 @@
 """What all routers under the base path share."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 
 from app.api.problems import problems
-from app.errors import ForbiddenError, ServiceUnavailableError, UnauthorizedError, ValidationFailedError
+from app.api.schemas.queries import REPEATABLE
+from app.errors import (
+    FieldError,
+    ForbiddenError,
+    ServiceUnavailableError,
+    UnauthorizedError,
+    ValidationFailedError,
+)
 
 BASE = "/api/v1"
+
+
+async def refuse_repeated(request: Request) -> None:
+    """Refuse a parameter that is given several times where one value counts: which one was meant?"""
+    names = [name for name, _ in request.query_params.multi_items()]
+    if twice := {name for name in names if names.count(name) > 1} - REPEATABLE:
+        raise ValidationFailedError(
+            "A parameter is given several times.",
+            errors=[FieldError(("query", name), "may be given once", "repeated") for name in sorted(twice)],
+        )
 
 
 def api_router(noun: str, *, tag: str) -> APIRouter:
     """Return a router for `/api/v1/<noun>` that documents what every route can answer."""
     shared = problems(UnauthorizedError, ForbiddenError, ValidationFailedError, ServiceUnavailableError)
-    return APIRouter(prefix=f"{BASE}/{noun}" if noun else BASE, tags=[tag], responses=shared)
+    return APIRouter(
+        prefix=f"{BASE}/{noun}" if noun else BASE,
+        tags=[tag],
+        responses=shared,
+        dependencies=[Depends(refuse_repeated)],
+    )

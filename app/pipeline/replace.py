@@ -67,8 +67,12 @@ async def execute_all(connection: AsyncConnection, statements: Iterable[sa.Execu
     A pipeline of psycopg's would wait once and be faster, but PostgreSQL does not count a client's silence
     in it and after it, so a worker that is stopped there would keep writers out for ever.
     """
-    for statement in statements:
-        await connection.execute(statement)
+
+    def work(within: sa.Connection) -> None:
+        for statement in statements:
+            within.execute(statement)
+
+    await connection.run_sync(work)  # one way into SQLAlchemy and back instead of one for each
 
 
 def _is(change: sa.Table, kind: Change, part: int) -> sa.ColumnElement[bool]:

@@ -64,7 +64,9 @@ class TaskService:
     async def change(
         self, district_id: str, user: str, task_id: UUID, fields: Mapping[str, Any], if_match: str | None
     ) -> Task:
-        """Change the given fields of a task; a change of its schedule makes the coming runs the user's.
+        """Change the given fields of a task; what changes nothing is not written.
+
+        A change of its schedule makes the coming runs the user's.
 
         Raises NotFoundError, PreconditionFailedError, and ValidationFailedError when it would be active
         without a whole schedule.
@@ -74,7 +76,10 @@ class TaskService:
             check_if_match(if_match, task.version)
             now = utc_now()  # after the wait for other writers
             before = schedule_of(task)
-            task.sqlmodel_update(await _with_time_zone(session, district_id, fields))
+            values = await _with_time_zone(session, district_id, fields)
+            if all(getattr(task, name) == value for name, value in values.items()):
+                return task
+            task.sqlmodel_update(values)
             task.updated_by, task.updated_at = user, now
             await _store(session, task)
             if schedule_of(task) != before:
@@ -133,6 +138,6 @@ def _check_schedule(task: Task) -> None:
     if task.status is TaskStatus.ACTIVE and missing:
         text = "is required while the task is active"
         raise ValidationFailedError(
-            f"An active task needs {', '.join(missing)}. Give them, or make it inactive.",
+            f"An active task needs {', '.join(missing)}. Give what is missing, or make it inactive.",
             errors=[FieldError(("body", name), text, "missing") for name in missing],
         )

@@ -6,7 +6,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.constants import RunStatus
+from app.constants import RunPhase, RunStatus
 from app.models import Run
 
 run = Run.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
@@ -16,8 +16,9 @@ async def cancel(connection: AsyncConnection, district_id: str, run_id: UUID, no
     """End a run that waits, or that has not begun to replace records; None when there is none such.
 
     Its worker, if it has one, notices by its next heartbeat or at `mark_replace`, whichever comes first.
+    The phase decides, which never goes back: a replace that came to nothing is about to be tried again.
     """
-    early = sa.and_(run.c.status == RunStatus.IN_PROGRESS, run.c.replacing_since.is_(None))
+    early = sa.and_(run.c.status == RunStatus.IN_PROGRESS, run.c.phase.is_distinct_from(RunPhase.REPLACE))
     statement = (
         sa.update(run)
         .where(

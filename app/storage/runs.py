@@ -38,9 +38,11 @@ LISTING = Listing(
     ),
     filters={
         **exact(run.c.task_id, run.c.run_by, run.c.late, run.c.failure_code),
+        **exact(run.c.progress, run.c.file_sha256),
+        **exact(file_reused=sa.case((run.c.file_name.is_not(None), run.c.file_reused))),
         **exact(report=run.c.report_pdf.is_not(None)),
         **any_of(run.c.kind, run.c.trigger, run.c.status, run.c.phase),
-        **containing(run.c.task_description, run.c.file_name),
+        **containing(run.c.task_description, run.c.file_name, run.c.file_datestamp),
         **between(scheduled=run.c.scheduled_start, started=run.c.actual_start, ended=run.c.ended_at),
     },
     searched=(
@@ -136,7 +138,8 @@ async def mark_replace(
     Committed before the replace begins: from here on the run cannot be cancelled, and where Redis is away
     writers are refused. False when the run is no longer `owner`'s.
     """
-    return await update_owned(connection, run_id, owner, replacing_since=since)
+    phase = {"phase": RunPhase.REPLACE} if since else {}
+    return await update_owned(connection, run_id, owner, replacing_since=since, **phase)
 
 
 async def replacing(connection: AsyncConnection, district_id: str, now: datetime) -> Row | None:

@@ -65,7 +65,7 @@ def value_of(item: Item, field: str) -> Any:
 
 
 FIELDS = {
-    "file_name": "file.name",
+    **{f"file_{name}": f"file.{name}" for name in ("name", "datestamp", "sha256", "reused")},
     "failure": "failure.code",
     "failure_message": "failure.message",
 }
@@ -89,7 +89,8 @@ NAMES = (
 PARAMETERS: dict[str, dict[str, Parameter]] = {
     "runs": {
         "task_description": part("task_description"),
-        "file_name": part("file_name"),
+        **{name: part(name) for name in ("file_name", "file_datestamp")},
+        **{name: exact(name) for name in ("file_sha256", "file_reused", "progress")},
         "failure_code": exact("failure"),
         "run_by": exact("run_by"),
         "late": exact("late"),

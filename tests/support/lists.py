@@ -97,7 +97,14 @@ class Seeds:
         return UUID(int=self.random.getrandbits(128))
 
     async def _runs(self) -> Run:
-        named = self.pick({}, {"file_name": self.text(), "file_sha256": "0" * 64, "file_size": 1})
+        file = {
+            "file_name": self.text(),
+            "file_datestamp": self.pick(None, "2026-01-01T00:00:00"),
+            "file_sha256": self.pick("0" * 64, "1" * 64),
+            "file_size": 1,
+            "file_reused": self.pick(True, False),
+        }
+        named = self.pick({}, file)
         failure = self.pick(*FAILURES)
         return Run(
             id=self.uuid(),

@@ -24,5 +24,5 @@ class ImportLockOut(Answer):
     )
 
     locked: bool
-    run_id: UUID | None = Field(description="The import, while it is locked.")
+    run_id: UUID | None = Field(description="The import, while it is locked, if it is known.")
     since: datetime | None = Field(description="When the import took the lock.")

@@ -84,7 +84,11 @@ class RunQuery(PageQuery):
     run_by: Name | None = _exact("user id")
     late: bool | None = Field(None, description="Only those that began late, or only those that did not.")
     report: bool | None = Field(None, description="Only those with, or without, a report as PDF.")
+    progress: int | None = Field(None, ge=0, le=100, description="Only with this progress, in percent.")
     file_name: Name | None = _part("name of the file")
+    file_datestamp: Name | None = _part("datestamp of the file")
+    file_sha256: Name | None = _exact("SHA-256 of the file")
+    file_reused: bool | None = Field(None, description="Only those with a retained file, or only others.")
     failure_code: Name | None = _exact("code of failure")
     scheduled_from: Instant | None = _from("scheduled start")
     scheduled_to: Instant | None = _to("scheduled start")
@@ -204,3 +208,21 @@ class ImportFileQuery(PageQuery):
     run_id: UUID | None = Field(None, description="Only those that this run fetched.")
     fetched_from: Instant | None = _from("time of fetching")
     fetched_to: Instant | None = _to("time of fetching")
+
+
+REPEATABLE = frozenset(
+    name
+    for query in (
+        RunQuery,
+        TaskQuery,
+        CertificationQuery,
+        EndorsementQuery,
+        EmployeeQuery,
+        JobClassQuery,
+        ConnectionEventQuery,
+        ImportFileQuery,
+    )
+    for name, schema in query.model_json_schema()["properties"].items()
+    if any(kind.get("type") == "array" for kind in schema.get("anyOf", ()))
+)
+"""Parameters that may be given several times."""

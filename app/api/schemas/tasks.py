@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field, field_serializer
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_serializer
 
 from app.api.schemas.base import Answer, Body, Day, Example, Minute, Name
 from app.constants import DAYS, TaskStatus
@@ -40,7 +40,7 @@ def in_this_century(day: date) -> date:
 
 Status = Annotated[TaskStatus, Field(strict=False)]
 StartDay = Annotated[Day, AfterValidator(in_this_century)]
-Zone = Annotated[str, Field(max_length=64), AfterValidator(check_timezone)]
+Zone = Annotated[str, StringConstraints(strip_whitespace=True, max_length=64), AfterValidator(check_timezone)]
 Days = Annotated[list[DayOfWeek], AfterValidator(in_week_order)]
 
 
