@@ -4,7 +4,6 @@ from typing import Any
 
 import structlog
 
-from app.errors import ServiceUnavailableError
 from app.factory import Factory
 from app.logs import trace
 from app.models.base import utc_now
@@ -15,10 +14,7 @@ log = structlog.get_logger()
 async def tick(ctx: dict[str, Any]) -> None:
     """Let the schedule catch up with the clock; what a tick misses the next one finds."""
     factory: Factory = ctx["factory"]
-    try:
-        await factory.schedule.tick(utc_now())
-    except ServiceUnavailableError:
-        log.info("tick_put_off", reason="the database is busy")
+    await factory.schedule.tick(utc_now())
 
 
 async def recompute(factory: Factory) -> None:
