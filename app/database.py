@@ -192,8 +192,9 @@ async def take_guard(connection: AsyncConnection, district_id: str, *, shared: b
     """
     if connection.dialect.name == "sqlite":
         return
-    limits = {"lock_timeout": GUARD_WAIT} if shared else GUARD_LIMITS | {"lock_timeout": GUARD_WAIT}
-    await _guard(connection, f"pg_advisory_xact_lock{'_shared' * shared}", limits, district_id)
+    function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    limits = {} if shared else GUARD_LIMITS
+    await _guard(connection, function, limits | {"lock_timeout": GUARD_WAIT}, district_id)
 
 
 async def try_guard(connection: AsyncConnection, district_id: str) -> bool:

@@ -13,12 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import RecordSource
 from app.models import RecordEdit, Run
-from app.pipeline.difference import (
-    CERTIFICATION_FIELDS,
-    ENDORSEMENT_FIELDS,
-    Change,
-    Difference,
-)
+from app.pipeline.difference import CERTIFICATION_FIELDS, ENDORSEMENT_FIELDS, Change, Difference
 from app.pipeline.match import active, certification, employee, endorsement
 from app.storage.staging import (
     certification_change,
