@@ -4,6 +4,7 @@ Nothing is deleted before the file is fetched, parsed, matched and checked, and 
 transaction that also ends the run. So wherever this stops, the district's data is the old or the new.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -236,9 +237,12 @@ class ImportRun:
     async def _write(self, plan: Plan, statements: list[sa.Executable], lock: HeldLock) -> None:
         """Write everything that the run changes, its final status included (I5)."""
         await execute_all(plan.connection, statements)
-        if not await self._finish(plan.connection, plan, utc_now()):
+        mine, anothers = await asyncio.gather(
+            self._finish(plan.connection, plan, utc_now()), lock.is_anothers()
+        )
+        if not mine:
             raise OwnershipLostError
-        if await lock.is_anothers():
+        if anothers:
             raise lock_lost()
         self.progress.ending = True
 
