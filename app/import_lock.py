@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError
 
+from app.background import in_background
 from app.embedded_redis import redis_url
 from app.failures import DatabaseFailed
 from app.settings import Settings
@@ -151,12 +152,10 @@ class ImportLock:
         """Hold the district's lock while the body runs. Raises DatabaseFailed if another keeps it."""
         lock = HeldLock(self._redis, district_id, run_id, owner)
         await lock.acquire()
-        keeping = asyncio.create_task(lock.keep(guarded))
         try:
-            yield lock
+            async with in_background(lock.keep(guarded)):
+                yield lock
         finally:
-            keeping.cancel()
-            await asyncio.wait([keeping])
             await asyncio.shield(lock.release())
 
     async def close(self) -> None:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import structlog
 
+from app.background import in_background
 from app.child_process import ChildProcess, start_child
 from app.settings import PREFIX
 
@@ -47,13 +48,8 @@ async def signs_of_life() -> AsyncIterator[None]:
     with io.FileIO(int(number), "w") as pipe:
         os.set_inheritable(pipe.fileno(), False)
         os.set_blocking(pipe.fileno(), False)
-        signing = asyncio.create_task(_sign(pipe))
-        try:
+        async with in_background(_sign(pipe)):
             yield
-        finally:
-            signing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await signing
 
 
 async def _sign(pipe: io.FileIO) -> None:

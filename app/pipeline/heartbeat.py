@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.background import in_background
 from app.constants import RunPhase
 from app.database import Database
 from app.errors import ServiceUnavailableError
@@ -92,14 +93,11 @@ async def heartbeat(database: Database, run_id: UUID, owner: UUID, progress: Pro
                 log.warning("heartbeat_missed", run_id=str(run_id), error=type(error).__name__)
             await asyncio.sleep(BEAT)
 
-    beating = asyncio.create_task(beat())
     try:
-        yield
+        async with in_background(beat()):
+            yield
     except asyncio.CancelledError:
         if not lost:
             raise
         body.uncancel()
         raise OwnershipLostError from None
-    finally:
-        beating.cancel()
-        await asyncio.wait([beating])
