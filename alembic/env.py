@@ -11,8 +11,10 @@ import app.models  # noqa: F401 - declares the tables
 from app.database import database_url
 from app.settings import Settings
 
-# The counter behind `version`: a sequence on PostgreSQL, which SQLite has not.
-IGNORED_TABLES = {"resource_version"}
+# The counter behind `version`, a sequence on PostgreSQL, which SQLite has not; and what is about the schema.
+IGNORED_TABLES = {"resource_version", "schema_support"}
+
+TABLE_WAIT = "2s"
 
 
 def render_item(type_: str, obj: Any, _autogen_context: Any) -> str | bool:
@@ -58,6 +60,8 @@ def migrate(connection: sa.Connection) -> None:
             connection.execute(
                 sa.text("SELECT pg_advisory_xact_lock(hashtextextended('certsync/migrate', 0))")
             )
+            # Requests queue up behind a change that waits for a table; `app.migrations` tries again.
+            connection.execute(sa.text(f"SET LOCAL lock_timeout = '{TABLE_WAIT}'"))
         context.run_migrations()
 
 

@@ -1,5 +1,6 @@
 """Brings the database's schema to what this version of the code needs."""
 
+import time
 from functools import cache
 from pathlib import Path
 
@@ -9,15 +10,19 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.database import Database
+from app.database import Database, is_lock_timeout
 from app.errors import ConfigurationError
 from app.settings import Settings
 
 log = structlog.get_logger()
 
 SCRIPTS = Path(__file__).parent.parent / "alembic"
+LOCK_TRIES = 20
+LOCK_PAUSE = 3.0
+"""Seconds between two tries: who waits for a table keeps those out who come after, so none waits for long."""
 
 
 def alembic_config(settings: Settings) -> Config:
@@ -31,36 +36,67 @@ def alembic_config(settings: Settings) -> Config:
 def upgrade(settings: Settings, revision: str = "head") -> None:
     """Migrate to `revision`; does nothing when the schema is there already.
 
-    Raises ConfigurationError when the database cannot be reached.
+    Several hosts may do so at once. The service may go on meanwhile: a table that is in use is waited for
+    a little and often (`alembic/env.py`). Raises ConfigurationError when the database cannot be reached,
+    has a later release's schema, or is in use all the time.
     """
-    try:
-        command.upgrade(alembic_config(settings), revision)
-    except sa.exc.OperationalError as error:
-        raise ConfigurationError(f"The database cannot be opened: {error.orig}") from error
+    config = alembic_config(settings)
+    for number in range(1, LOCK_TRIES + 1):
+        try:
+            command.upgrade(config, revision)
+            break
+        except sa.exc.OperationalError as error:
+            if not is_lock_timeout(error):
+                raise ConfigurationError(f"The database cannot be opened: {error.orig}") from error
+            if number == LOCK_TRIES:
+                raise ConfigurationError(
+                    "A table is in use all the time, so that it cannot be changed. Nothing was changed. "
+                    "Type certsync migrate again when no large import goes on."
+                ) from error
+            log.info("migration_waits", attempt=number)
+            time.sleep(LOCK_PAUSE)
+        except CommandError as error:
+            raise ConfigurationError(
+                "The database's schema is a later release's. Nothing was changed. Install that release."
+            ) from error
     log.info("schema_migrated", revision=revision)
 
 
 @cache
-def newest_revision() -> str | None:
-    """Return the revision that this version of the code was written for."""
-    return ScriptDirectory(str(SCRIPTS)).get_current_head()
+def known_revisions() -> tuple[str, ...]:
+    """Return the revisions of the schema that this release knows; the first is the one it is written for."""
+    return tuple(script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions())
 
 
 async def check_schema(database: Database) -> None:
-    """Raise ConfigurationError, saying what to type, unless the database has this version's schema."""
+    """Raise ConfigurationError, saying what to do, unless this release can work on the database's schema."""
     try:
         async with database.engine.connect() as connection:
-            current = await schema_is_current(connection)
+            fault = await schema_fault(connection)
     except sa.exc.OperationalError as error:
         raise ConfigurationError(f"The database cannot be opened: {error.orig}") from error
-    if not current:
-        raise ConfigurationError("The database's schema is not this version's. Type: certsync migrate")
+    if fault:
+        raise ConfigurationError(fault)
 
 
-async def schema_is_current(connection: AsyncConnection) -> bool:
-    """Tell whether the database is at `newest_revision`."""
+async def schema_fault(connection: AsyncConnection) -> str:
+    """Return what is to be done before this release can work on the schema; empty when it can.
 
-    def current(sync: sa.Connection) -> str | None:
-        return MigrationContext.configure(sync).get_current_revision()
+    It can on its own schema, and on that of a later release which has not taken away what this one needs:
+    so the processes of the release before go on while a rolling upgrade has migrated already.
+    """
+    current = await connection.run_sync(_current_revision)
+    if current == known_revisions()[0]:
+        return ""
+    if current is None or current in known_revisions():
+        return "The database's schema is older than this release. Type: certsync migrate"
+    oldest = await connection.execute(sa.text("SELECT oldest_revision FROM schema_support"))
+    if oldest.scalar_one() in known_revisions():
+        return ""
+    return (
+        "The database's schema is a later release's, which does not support this one. Install that release."
+    )
 
-    return await connection.run_sync(current) == newest_revision()
+
+def _current_revision(connection: sa.Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()

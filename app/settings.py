@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     sftp_connect_timeout: float = Field(15, gt=0, description="Seconds to reach the state's server.")
     sftp_login_timeout: float = Field(30, gt=0, description="Seconds to authenticate there.")
     sftp_transfer_timeout: float = Field(1800, gt=0, description="Seconds for listing and download together.")
+    runs_per_worker: int = Field(
+        2, ge=1, le=32, description="Runs, of different districts, that one worker executes at a time."
+    )
     run_timeout: float = Field(4 * 3600, gt=0, description="Seconds after which a run is ended as failed.")
     pdf_timeout: float = Field(60, gt=0, description="Seconds after which the rendering of a PDF is killed.")
     pdf_rows: int = Field(500, gt=0, description="Rows printed over all lists of a PDF; CSVs have the rest.")

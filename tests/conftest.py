@@ -10,6 +10,7 @@ from tests.support.databases import migrated_postgres, migrated_sqlite, settings
 from tests.support.imports import factory
 from tests.support.openssh import openssh_password, openssh_server
 from tests.support.postgres import PostgresCluster
+from tests.support.queueing import redis_url, service
 from tests.support.recovery import hasty, unhurried
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "migrated_sqlite",
     "openssh_password",
     "openssh_server",
+    "redis_url",
+    "service",
     "settings",
     "unhurried",
 ]

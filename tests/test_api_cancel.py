@@ -15,7 +15,7 @@ from app.models import Run
 from app.models.base import utc_now
 from app.pipeline.fetch import Fetcher
 from app.services.runs import RunOptions
-from app.storage import run_reports, runs
+from app.storage import due_runs, run_reports, runs
 from tests.support.api import HERE, THERE, Api, problem
 from tests.support.imports import DISTRICT, row, write_file
 from tests.support.processes import until_async
@@ -64,7 +64,7 @@ async def test_cancelled_run_is_nobodys_any_more(api: Api) -> None:
     assert not await do(api, runs.mark_replace, run.id, run.owner, utc_now())
     assert not await do(api, runs.put_back, run.id, run.owner)
     later = utc_now() + timedelta(hours=1)
-    assert await do(api, runs.claim, run.id, uuid4(), later, from_disk=False) is None
+    assert await do(api, due_runs.claim, run.id, uuid4(), later, from_disk=False) is None
 
 
 async def test_replace_is_not_cancelled(api: Api) -> None:
@@ -159,7 +159,7 @@ async def test_two_cancels_and_a_claim_end_as_cancelled(api: Api) -> None:
         *cancels, claimed = await asyncio.gather(
             cancel(api, run),
             cancel(api, run),
-            do(api, runs.claim, run.id, owner, utc_now(), from_disk=False),
+            do(api, due_runs.claim, run.id, owner, utc_now(), from_disk=False),
         )
         now = await stored(api, run)
         assert sorted(response.status_code for response in cancels) == [202, 409]

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import jwt
@@ -120,6 +120,16 @@ def test_districts_are_added_once_and_checked(instance: Path) -> None:
     refused(certsync(instance, "districts", "add", "south"), "already")
     wrong = certsync(instance, "districts", "add", "../up", "--timezone", "Mars/Base", "--state", "ZZ")
     refused(wrong, "  id: ", "  timezone: ", "  state: ")
+
+
+def test_districts_are_paused_and_resumed(instance: Path) -> None:
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert today not in succeeded(certsync(instance, "districts", "list"))
+    succeeded(certsync(instance, "districts", "pause", "default"))
+    assert today in succeeded(certsync(instance, "districts", "list"))
+    succeeded(certsync(instance, "districts", "resume", "default"))
+    assert today not in succeeded(certsync(instance, "districts", "list"))
+    refused(certsync(instance, "districts", "pause", "nowhere"), "districts add")
 
 
 def test_a_district_reads_its_files_by_a_layout_of_its_own(instance: Path) -> None:

@@ -15,7 +15,7 @@ from app.factory import Factory
 from app.models.base import utc_now
 from app.pipeline.plan import Plan
 from app.pipeline.run import ImportRun
-from app.storage.runs import STALE
+from app.storage.due_runs import STALE
 from tests.support.imports import (
     DISTRICT,
     certification,

@@ -21,7 +21,7 @@ from app.pipeline.pdf import render_pdf
 from app.services import run_execution
 from app.services.run_execution import MAX_ATTEMPTS
 from app.services.runs import RunOptions
-from app.storage import runs, staging
+from app.storage import due_runs, staging
 from tests.support.imports import (
     DISTRICT,
     USER,
@@ -57,7 +57,7 @@ def file(tmp_path: Path) -> Path:
 async def claim(factory: Factory, run_id: UUID) -> Run | None:
     async with factory.database.write() as session:
         connection = await session.connection()
-        return await runs.claim(connection, run_id, uuid4(), utc_now(), from_disk=True)
+        return await due_runs.claim(connection, run_id, uuid4(), utc_now(), from_disk=True)
 
 
 async def change(factory: Factory, run_id: UUID, **values: Any) -> None:
@@ -204,7 +204,7 @@ async def test_a_run_whose_file_went_with_its_process_is_ended(
     district: Factory, file: Path, status: str
 ) -> None:
     run = await start(district)
-    then = utc_now() - 2 * runs.STALE
+    then = utc_now() - 2 * due_runs.STALE
     await change(district, run.id, status=status, scheduled_start=then, heartbeat_at=then, owner=uuid4())
     await succeed(district, file)  # which the one that was left would refuse
     lost = await district.runs.get(DISTRICT, run.id)

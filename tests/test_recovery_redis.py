@@ -14,7 +14,7 @@ from app.factory import Factory
 from app.job_queue import QUEUE
 from app.models import Run
 from app.models.base import utc_now
-from app.storage.runs import STALE
+from app.storage.due_runs import STALE
 from tests.support.halting_worker import INSIDE, POINTS
 from tests.support.imports import DISTRICT, add_district, run_table, start, write
 from tests.support.openssh import OpenSshServer

@@ -1,8 +1,6 @@
 """The queue and the worker, on a real Redis-protocol server."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +9,9 @@ from uuid import UUID, uuid4
 import pytest
 import time_machine
 from arq import Retry
-from arq.worker import Worker
 from pydantic import SecretStr
 
-from app.constants import RunKind, RunStatus, RunTrigger, TaskStatus
-from app.embedded_redis import EmbeddedRedis, find_server
+from app.constants import RunStatus, RunTrigger, TaskStatus
 from app.factory import Factory
 from app.job_queue import deserialize, serialize
 from app.models import District, Run, Task
@@ -24,74 +20,16 @@ from app.services import run_execution
 from app.services.runs import RunOptions
 from app.services.schedule import Schedule
 from app.settings import Settings
-from app.storage.runs import STALE
-from tests.support.imports import DISTRICT, empty_pdf
+from app.storage.due_runs import STALE
+from tests.support.imports import DISTRICT
 from tests.support.processes import until_async
+from tests.support.queueing import SECONDS, add_districts, add_run, ended, working
 from tests.support.schedules import create, scheduled
 from workers import run_import as job
-from workers.settings import create_worker
-from workers.sweep import NUDGE_SECONDS, PATIENCE, sweep
-
-SECONDS = 30
+from workers.sweep import PATIENCE, sweep
 
 # arq 0.28 closes its connection by a name that redis 5.3 has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
-
-
-@pytest.fixture
-async def redis_url(tmp_path: Path) -> AsyncIterator[SecretStr]:
-    server = EmbeddedRedis(tmp_path / "redis", find_server())
-    child = await server.start()
-    yield SecretStr(server.url)
-    await child.stop(5)
-
-
-@pytest.fixture
-async def service(
-    settings: Settings, redis_url: SecretStr, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Factory]:
-    """A service whose only district has no connection, so that a run fails at once with a clear code."""
-    monkeypatch.setattr(run_execution, "render_pdf", empty_pdf)
-    factory = Factory(settings.model_copy(update={"redis_url": redis_url}))
-    async with factory.database.write() as session:
-        session.add(District(id=DISTRICT, name="Default", timezone="America/New_York"))
-    yield factory
-    await factory.close()
-
-
-@asynccontextmanager
-async def working(settings: Settings) -> AsyncIterator[Worker]:
-    """Run a worker in this process; it gets its SIGTERM at the end."""
-    worker = create_worker(settings.model_copy())
-    work = asyncio.create_task(worker.async_run())
-    try:
-        yield worker
-    finally:
-        work.cancel()
-        await asyncio.wait([work])
-        await worker.close()
-
-
-async def add_run(factory: Factory, **values: object) -> Run:
-    common = {
-        "district_id": DISTRICT,
-        "task_description": "Licences",
-        "kind": RunKind.IMPORT,
-        "trigger": RunTrigger.RUN_NOW,
-        "scheduled_start": utc_now(),
-        "run_by": "kmarsh",
-    }
-    run = Run.model_validate(common | values)
-    async with factory.database.write() as session:
-        session.add(run)
-    return run
-
-
-async def ended(factory: Factory, run: Run) -> Run:
-    async with asyncio.timeout(SECONDS):
-        while (now := await factory.runs.get(DISTRICT, run.id)).ended_at is None:
-            await asyncio.sleep(0.05)
-    return now
 
 
 async def test_run_now_reaches_a_worker(service: Factory) -> None:
@@ -223,22 +161,22 @@ async def test_runs_never_keep_the_worker_from_its_chores(
     """Many more runs are due than a worker executes at once; the clock is looked at, and lost runs found."""
     executing, most, done, release = set[UUID](), 0, set[UUID](), asyncio.Event()
 
-    async def execute(_self: object, run_id: UUID) -> None:
+    async def importing(_self: object, run: Run, _path: object) -> None:
         nonlocal most
-        executing.add(run_id)
+        executing.add(run.id)
         most = max(most, len(executing))
         await release.wait()
-        executing.remove(run_id)
-        done.add(run_id)
+        executing.remove(run.id)
+        done.add(run.id)
 
-    monkeypatch.setattr(run_execution.RunExecution, "execute", execute)
-    monkeypatch.setattr(job, "GIVE_BACK_SECONDS", 1)
-    waiting = {uuid4() for _ in range(30)}
+    monkeypatch.setattr(run_execution.RunExecution, "_import", importing)
+    at_once = service.settings.runs_per_worker
+    waiting = {(await add_run(service, district_id=name)).id for name in await add_districts(service, 30)}
     for run_id in waiting:
         await service.queue.enqueue_run(run_id, "due")
     async with working(service.settings) as worker:
         try:
-            await until_async(lambda: worker.jobs_retried >= len(waiting) - job.RUNS_AT_ONCE, SECONDS)
+            await until_async(lambda: worker.jobs_retried >= len(waiting) - at_once, SECONDS)
             with time_machine.travel(utc_now() - timedelta(days=3)):
                 task = await create(service)
             redis = await service.queue._connect()
@@ -248,21 +186,24 @@ async def test_runs_never_keep_the_worker_from_its_chores(
             async with asyncio.timeout(SECONDS):
                 while await redis.exists("arq:job:cron:sweep:now"):
                     await asyncio.sleep(0.05)
-            assert (len(executing), done) == (job.RUNS_AT_ONCE, set())
+            assert (len(executing), done) == (at_once, set())
         finally:
             release.set()
         await until_async(lambda: waiting <= done, SECONDS)
-    assert most == job.RUNS_AT_ONCE
+    assert most == at_once
 
 
-async def test_a_full_worker_gives_a_message_back_until_the_sweep_has_sent_another() -> None:
-    full: dict[str, Any] = {"executing": set(range(job.RUNS_AT_ONCE)), "job_id": "another"}
+async def test_a_full_worker_gives_a_message_back_a_few_times(service: Factory) -> None:
+    full: dict[str, Any] = {
+        "executing": set(range(service.settings.runs_per_worker)),
+        "job_id": "another",
+        "factory": service,
+    }
     with pytest.raises(Retry) as given_back:
         await job.run_import(full | {"job_try": 1}, str(uuid4()))
     assert given_back.value.defer_score == job.GIVE_BACK_SECONDS * 1000
     await job.run_import(full | {"job_try": job.GIVE_BACK_TRIES}, str(uuid4()))
-    assert job.GIVE_BACK_SECONDS * job.GIVE_BACK_TRIES >= NUDGE_SECONDS
-    assert full["executing"] == set(range(job.RUNS_AT_ONCE))
+    assert full["executing"] == set(range(service.settings.runs_per_worker))
 
 
 async def test_a_worker_starts_although_the_schedule_cannot_be_recomputed(

@@ -1,5 +1,6 @@
-"""The job that executes one run."""
+"""The job that executes runs which are due."""
 
+import time
 from typing import Any
 from uuid import UUID
 
@@ -9,35 +10,53 @@ from arq import Retry
 from app.factory import Factory
 from app.logs import trace
 
-RUNS_AT_ONCE = 2
-"""Runs of different districts that one worker executes side by side."""
-GIVE_BACK_SECONDS = 5
+GIVE_BACK_SECONDS = 2
 """How long a message that a full worker gave back stays away; any worker may take it after that."""
-GIVE_BACK_TRIES = 12
-"""How often a message is given back. By then the sweep has sent another one for the run."""
+GIVE_BACK_TRIES = 3
+"""How often a message is given back. By then nobody else was idle, and whoever ends a run looks for more."""
+TURN = 60.0
+"""Seconds after which a job leaves what else is due to a new message: it has a limit of its own."""
 
 log = structlog.get_logger()
 
 
 async def run_import(ctx: dict[str, Any], run_id: str) -> None:
-    """Execute a run, if it is still there to be taken; the run row says how it ended.
+    """Execute what is due, one run after the other, as long as there is any; each run row says how it ended.
 
-    Gives the message back (arq's Retry) while `RUNS_AT_ONCE` others are executed here, so that long
-    imports never keep the worker from its chores.
+    A message only says that there is work. What is taken is the run that has waited longest, which need not
+    be the one that is named: so districts have their turns in the order in which they came. The named one
+    may also have ended, without its report.
+
+    Gives the message back (arq's Retry) while as many others are executed here as the setting allows, so
+    that long imports never keep the worker from its chores.
     """
     executing: set[str] = ctx["executing"]
     message: str = ctx["job_id"]
-    if len(executing) >= RUNS_AT_ONCE:
+    factory: Factory = ctx["factory"]
+    if len(executing) >= factory.settings.runs_per_worker:
         if ctx["job_try"] < GIVE_BACK_TRIES:
             raise Retry(defer=GIVE_BACK_SECONDS)
         return
     executing.add(message)
-    factory: Factory = ctx["factory"]
     try:
-        await factory.execution.execute(UUID(run_id))
-        await factory.runs.nudge_next(UUID(run_id))
+        await factory.execution.report(UUID(run_id))
+        await _work(ctx, factory)
     except Exception as error:  # noqa: BLE001 - arq would log its message, which can quote a row
         # The run is as it was, so the sweep finds it and nudges again.
         log.error("job_failed", run_id=run_id, **trace(error))  # noqa: TRY400 - its message may quote a row
     finally:
         executing.discard(message)
+
+
+async def _work(ctx: dict[str, Any], factory: Factory) -> None:
+    """Execute runs until none is due, the worker stops, or this job's turn is over."""
+    began = time.monotonic()
+    while ctx["worker"].allow_pick_jobs:
+        ended = await factory.execution.execute_next()
+        if ended is None:
+            return
+        await factory.runs.nudge_next(ended)
+        await factory.execution.report(ended)
+        if time.monotonic() - began > TURN:
+            await factory.queue.enqueue_run(ended, "and-more")
+            return

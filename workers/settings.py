@@ -16,7 +16,7 @@ from app.factory import Factory
 from app.job_queue import QUEUE, RUN_JOB, deserialize, redis_settings, serialize
 from app.settings import Settings
 from app.watchdog import signs_of_life
-from workers.run_import import RUNS_AT_ONCE, run_import
+from workers.run_import import TURN, run_import
 from workers.sweep import sweep
 from workers.tick import recompute, tick
 
@@ -68,7 +68,7 @@ def create_worker(settings: Settings) -> Worker:
     async def shutdown(ctx: dict[str, Any]) -> None:
         await ctx["factory"].close()
 
-    return PatientWorker(
+    worker = PatientWorker(
         functions=[func(run_import, name=RUN_JOB)],
         cron_jobs=[
             cron(tick, second=TICK_SECONDS, run_at_startup=True, timeout=CHORE_LIMIT),
@@ -80,9 +80,9 @@ def create_worker(settings: Settings) -> Worker:
         queue_name=QUEUE,
         job_serializer=serialize,
         job_deserializer=deserialize,
-        max_jobs=RUNS_AT_ONCE + CHORE_SLOTS,
+        max_jobs=settings.runs_per_worker + CHORE_SLOTS,
         # The run's own limit ends it in good order; this one only catches what hangs beyond it.
-        job_timeout=settings.run_timeout + settings.pdf_timeout + 300,
+        job_timeout=TURN + settings.run_timeout + settings.pdf_timeout + 300,
         job_completion_wait=GRACE,
         # Attempts are counted in the run row, and what a run came to is there as well.
         max_tries=1000,
@@ -92,6 +92,8 @@ def create_worker(settings: Settings) -> Worker:
         health_check_key=f"{WORKER_KEYS}{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
         allow_abort_jobs=False,
     )
+    worker.ctx["worker"] = worker  # jobs ask it whether it stops
+    return worker
 
 
 async def run_worker(settings: Settings) -> None:

@@ -10,7 +10,8 @@ from app.factory import Factory
 from app.models.base import utc_now
 from app.services.idempotency import KEPT
 from app.services.run_execution import report_lease
-from app.storage import idempotency_keys, run_reports, runs
+from app.services.schedule import MESSAGES
+from app.storage import due_runs, idempotency_keys, run_reports
 
 PATIENCE = timedelta(seconds=15)
 """How long a due run, or the report of one that has ended, may wait before its message counts as lost."""
@@ -36,15 +37,15 @@ async def _sweep(factory: Factory) -> None:
     now = utc_now()
     async with factory.database.write() as session:
         connection = await session.connection()
-        await runs.end_lost_from_disk(connection, now)
-        abandoned = await runs.abandoned(connection, now, PATIENCE)
+        await due_runs.end_lost_from_disk(connection, now)
+        abandoned = await due_runs.abandoned(connection, now, PATIENCE)
         unreported = await run_reports.without_report(
             connection, now, PATIENCE, report_lease(factory.settings)
         )
     async with factory.database.write() as session:
         await idempotency_keys.forget(await session.connection(), now - KEPT)
     nudge = f"sweep-{int(now.timestamp()) // NUDGE_SECONDS}"
-    for run_id in (*abandoned, *unreported):
+    for run_id in (*abandoned[:MESSAGES], *unreported[:MESSAGES]):
         await factory.queue.enqueue_run(run_id, nudge)
     if abandoned or unreported:
         log.info("swept", abandoned=len(abandoned), unreported=len(unreported))

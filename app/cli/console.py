@@ -16,9 +16,10 @@ DELIMITERS = {",": "comma", "\t": "tab", "|": "pipe", ";": "semicolon"}
 
 def districts_table(districts: Sequence[District]) -> Table:
     """Return the districts as a table."""
-    table = Table("Id", "Name", "State", "Time zone")
+    table = Table("Id", "Name", "State", "Time zone", "Paused since")
     for district in districts:
-        table.add_row(district.id, escape(district.name), district.state, district.timezone)
+        paused = f"{district.paused_since:%Y-%m-%d}" if district.paused_since else ""
+        table.add_row(district.id, escape(district.name), district.state, district.timezone, paused)
     return table
 
 

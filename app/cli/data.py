@@ -47,6 +47,20 @@ def list_districts() -> None:
     out.print(console.districts_table(with_factory(lambda factory: factory.districts.list())))
 
 
+@districts.command("pause")
+def pause_district(district: Annotated[str, typer.Argument(help="The district's id.")]) -> None:
+    """Let the district's schedule rest, for example over the summer; people may still start runs."""
+    with_factory(lambda factory: factory.districts.pause(district))
+    out.print(f"{district} is paused: its tasks begin again after certsync districts resume {district}.")
+
+
+@districts.command("resume")
+def resume_district(district: Annotated[str, typer.Argument(help="The district's id.")]) -> None:
+    """Let the district's schedule go on; what was due meanwhile is not made up for."""
+    with_factory(lambda factory: factory.districts.resume(district))
+    out.print(f"{district} is not paused any more.")
+
+
 @employees.command("load")
 def load_employees(file: ExistingFile, district: District = DEFAULT_DISTRICT) -> None:
     """Add or update employees from a CSV file whose header names the fields of the API."""

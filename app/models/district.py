@@ -24,4 +24,5 @@ class District(SQLModel, table=True):
     layout: str | None = Field(default=None, sa_type=sa.Text, description="A layout of its own, as TOML.")
     roster_version: int = Field(default=0, sa_type=sa.BigInteger)
     edit_version: int = Field(default=0, sa_type=sa.BigInteger)
+    paused_since: datetime | None = Field(default=None, description="Since when its schedule rests.")
     created_at: datetime = Field(default_factory=utc_now)

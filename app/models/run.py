@@ -11,6 +11,7 @@ from app.constants import FindingKind, RunKind, RunPhase, RunStatus, RunTrigger
 from app.models.base import BIG_ID, district_field, enum_type, utc_now
 
 _IN_PROGRESS = sa.text("status = 'in_progress'")
+_WAITING = sa.text("status = 'waiting'")
 _UNFINISHED = sa.text("status IN ('waiting', 'in_progress')")
 
 
@@ -32,6 +33,7 @@ class Run(SQLModel, table=True):
             postgresql_where=_IN_PROGRESS,
         ),
         sa.Index("ix_run_unfinished", "status", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
+        sa.Index("ix_run_waiting", "scheduled_start", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
         sa.Index(None, "district_id", "scheduled_start", "id"),
     )
 

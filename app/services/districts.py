@@ -2,16 +2,22 @@
 
 import re
 
+import structlog
+
 from app.constants import DEFAULT_DISTRICT
 from app.database import Database
 from app.errors import ConflictError, FieldError, NotFoundError, ValidationFailedError
 from app.models import District
+from app.models.base import utc_now
 from app.pipeline.layout import LayoutError, layout_for_state, parse_layout
+from app.services.schedule import rest
 from app.settings import Settings, check_timezone
 from app.storage import districts
 
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """Also the name of the district's directory in the download folder."""
+
+log = structlog.get_logger()
 
 
 async def district_exists(database: Database, district_id: str) -> bool:
@@ -65,6 +71,28 @@ class DistrictService:
         await self.get(district_id)
         async with self._database.write() as session:
             await districts.set_layout(session, district_id, toml)
+
+    async def pause(self, district_id: str) -> None:
+        """Let a district's schedule rest; what goes on goes on, and people may start runs.
+
+        Its tasks have no next run until it is resumed. Raises NotFoundError; repeating it is harmless.
+        """
+        district = await self.get(district_id)
+        async with self._database.write() as session:
+            if district.paused_since is None:
+                await districts.pause(session, district_id, utc_now())
+            await rest(session, district_id)
+        log.info("district_paused", district=district_id)
+
+    async def resume(self, district_id: str) -> None:
+        """Let a district's schedule go on: the next tick places its tasks' next runs.
+
+        What was due while it rested is not made up for. Raises NotFoundError.
+        """
+        await self.get(district_id)
+        async with self._database.write() as session:
+            await districts.pause(session, district_id, None)
+        log.info("district_resumed", district=district_id)
 
     async def ensure_default(self) -> None:
         """Give a new instance its first district (I15); does nothing when there is any."""

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.database import Database
 from app.job_queue import JobQueue
-from app.migrations import newest_revision, schema_is_current
+from app.migrations import known_revisions, schema_fault
 
 CHECK_SECONDS = 5.0
 """A check that takes longer counts as failed: whoever asks has a limit of its own."""
@@ -45,7 +45,7 @@ class HealthService:
     def __init__(self, database: Database, queue: JobQueue) -> None:
         self._database = database
         self._queue = queue
-        newest_revision()  # reads the migrations now, not while a probe waits
+        known_revisions()  # reads the migrations now, not while a probe waits
 
     async def check(self) -> tuple[Health, list[Component]]:
         """Return how the whole is, and each of its parts."""
@@ -63,7 +63,7 @@ class HealthService:
 
     async def _check_database(self) -> str:
         async with self._database.engine.connect() as connection:
-            return "" if await schema_is_current(connection) else "its schema is old; run `certsync migrate`"
+            return await schema_fault(connection)
 
     async def _check_redis(self) -> str:
         await self._queue.ping()

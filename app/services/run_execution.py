@@ -26,7 +26,7 @@ from app.pipeline.report import report_data
 from app.pipeline.run import ImportRun
 from app.services.run_failures import as_failure, error_log, reassuring
 from app.settings import Settings
-from app.storage import import_files, run_reports, runs
+from app.storage import due_runs, import_files, run_reports, runs
 from app.storage.download_folder import DownloadFolder
 
 MAX_ATTEMPTS = 5
@@ -66,28 +66,42 @@ class RunExecution:
 
         Cancellation puts the run back to waiting, so that the next worker takes it at once.
         """
-        structlog.contextvars.bind_contextvars(run_id=str(run_id))
-        run = await self._claim(run_id, from_disk=local_path is not None)
-        if run is not None:
-            await self._import(run, local_path)
-        await self._report(run_id)
+        with structlog.contextvars.bound_contextvars(run_id=str(run_id)):
+            run = await self._claim(run_id, from_disk=local_path is not None)
+            if run is not None:
+                await self._import(run, local_path)
+            await self.report(run_id)
+
+    async def execute_next(self) -> UUID | None:
+        """Execute the run that has been due longest, but for its report; None when there is none to take.
+
+        Of whichever district: one whose run is in progress is passed over. Otherwise as `execute`.
+        """
+        run = None
+        while run is None:
+            try:
+                async with self._database.write() as session:
+                    run = await due_runs.claim_next(await session.connection(), uuid4(), utc_now())
+                    if run is None:
+                        return None
+            except IntegrityError:  # of two runs of one district, another worker took the other just now
+                continue
+        with structlog.contextvars.bound_contextvars(run_id=str(run.id)):
+            await self._import(run, None)
+        return run.id
 
     async def _claim(self, run_id: UUID, *, from_disk: bool) -> Run | None:
-        owner = uuid4()
         try:
             async with self._database.write() as session:
-                run = await runs.claim(
-                    await session.connection(), run_id, owner, utc_now(), from_disk=from_disk
-                )
+                connection = await session.connection()
+                return await due_runs.claim(connection, run_id, uuid4(), utc_now(), from_disk=from_disk)
         except IntegrityError:
             log.info("run_deferred", reason="another run of the district is in progress")
             return None
-        if run is not None:
-            log.info("run_started", district=run.district_id, attempt=run.attempt)
-        return run
 
     async def _import(self, run: Run, local_path: Path | None) -> None:
         assert run.owner is not None
+        log.info("run_started", district=run.district_id, attempt=run.attempt)
         progress = Progress()
         importing: ImportRun | None = None
         try:
@@ -175,8 +189,11 @@ class RunExecution:
     def _error_log(self, run: Run, failure: RunFailure) -> str:
         return self._cipher.encrypt(error_log(run, failure), runs.error_log_place(run.id))
 
-    async def _report(self, run_id: UUID) -> None:
-        """Make what follows the end of a run: its PDF, and order in the download folder."""
+    async def report(self, run_id: UUID) -> None:
+        """Make what follows the end of a run: its PDF, and order in the download folder.
+
+        Does nothing for a run that has not ended, or whose PDF is there or somebody else's to make.
+        """
         async with self._database.read() as session:
             run = await session.get(Run, run_id)
         if run is None or run.status not in FINAL_STATUSES:

@@ -21,7 +21,7 @@ from app.services.idempotency import NO_KEY, Once
 from app.services.run_execution import report_path
 from app.services.schedule import after_cancel
 from app.settings import Settings
-from app.storage import districts, run_ends, run_findings, run_reports, runs, tasks
+from app.storage import districts, due_runs, run_ends, run_findings, run_reports, runs, tasks
 from app.storage.pages import Page, PageRequest
 
 RETRY_SECONDS = 2
@@ -82,7 +82,7 @@ class RunService:
             raise NotFoundError(f"There is no district {run.district_id!r}.")
         now = utc_now()  # after the wait, or a run that was started meanwhile would not be due yet
         connection = await session.connection()
-        await runs.end_lost_from_disk(connection, now, run.district_id)
+        await due_runs.end_lost_from_disk(connection, now, run.district_id)
         unfinished = await runs.unfinished(connection, run.district_id, now)
         if unfinished is not None:
             raise RunInProgressError(
@@ -117,7 +117,7 @@ class RunService:
     async def nudge_next(self, ended: UUID) -> None:
         """Let the run of the same district begin that has waited for the end of this one."""
         async with self._database.read() as session:
-            run_id = await runs.next_due(await session.connection(), ended, utc_now())
+            run_id = await due_runs.next_due(await session.connection(), ended, utc_now())
         if run_id is not None:
             await self._queue.enqueue_run(run_id, f"after-{ended}")
 

@@ -21,7 +21,10 @@ from app.logs import trace
 from app.models import Run, Task
 from app.models.base import utc_now
 from app.services.recurrence import next_occurrence
-from app.storage import scheduled_runs, tasks
+from app.storage import districts, scheduled_runs, tasks
+
+MESSAGES = 64
+"""Sent at one look: each wakes a worker, which then goes on by itself as long as anything is due."""
 
 log = structlog.get_logger()
 
@@ -40,11 +43,12 @@ class Schedule:
         """
         async with self._database.read() as session:
             due = await tasks.due(await session.connection(), now)
+        sent = 0
         for district_id, task_id in due:
             with contained(task_id):
                 run_id = await self._advance(district_id, task_id, now)
-                if run_id is not None:
-                    await self._queue.enqueue_run(run_id, "due")
+                if run_id is not None and sent < MESSAGES:
+                    sent += await self._queue.enqueue_run(run_id, "due")
 
     async def _advance(self, district_id: str, task_id: UUID, now: datetime) -> UUID | None:
         """Place the task's occurrence after `now`; return its run that is due, if one waits.
@@ -122,9 +126,23 @@ async def reschedule(session: AsyncSession, task: Task, now: datetime) -> None:
         await place_next(session, task, now)
 
 
+async def rest(session: AsyncSession, district_id: str) -> None:
+    """Take back what waits of a district that was paused in this transaction; its tasks have no next run."""
+    for task in await tasks.active(session, district_id):
+        await scheduled_runs.remove_waiting(await session.connection(), task)
+        task.next_run_at = None
+
+
 async def place_next(session: AsyncSession, task: Task, now: datetime) -> None:
-    """Make the first occurrence after `now` that is not settled the next run of an active task."""
+    """Make the first occurrence after `now` that is not settled the next run of an active task.
+
+    In a paused district it has none. The caller keeps the task from other writers, `rest` included.
+    """
     connection = await session.connection()
+    if await districts.is_paused(session, task.district_id):
+        await scheduled_runs.remove_waiting(connection, task)
+        task.next_run_at = None
+        return
     slot = await _next_slot(connection, task, now)
     await scheduled_runs.remove_waiting(connection, task, after=now)
     task.next_run_at = slot

@@ -1,5 +1,7 @@
 """Queries on districts."""
 
+from datetime import datetime
+
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -20,6 +22,17 @@ async def lock(session: AsyncSession, district_id: str) -> bool:
 async def set_layout(session: AsyncSession, district_id: str, toml: str | None) -> None:
     """Store the layout that the district's files are read by."""
     await session.exec(update(District).where(col(District.id) == district_id).values(layout=toml))
+
+
+async def pause(session: AsyncSession, district_id: str, since: datetime | None) -> None:
+    """Let the district's schedule rest, or with None go on."""
+    await session.exec(update(District).where(col(District.id) == district_id).values(paused_since=since))
+
+
+async def is_paused(session: AsyncSession, district_id: str) -> bool:
+    """Tell whether the district's schedule rests."""
+    query = select(District.id).where(District.id == district_id, col(District.paused_since).is_not(None))
+    return (await session.exec(query)).one_or_none() is not None
 
 
 async def all_districts(session: AsyncSession) -> list[District]:

@@ -9,11 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.constants import TaskStatus
-from app.models import Task
+from app.models import District, Task
 from app.storage.filters import any_of, between, containing, exact, named
 from app.storage.pages import Listing, Page, PageRequest, fetch_page
 
 task = Task.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
+district = District.__table__  # type: ignore[attr-defined] # as above
 
 LISTING = Listing(
     name="tasks",
@@ -84,13 +85,21 @@ async def due(connection: AsyncConnection, now: datetime) -> list[tuple[str, UUI
     """
     query = (
         sa.select(task.c.district_id, task.c.id)
+        .join(district, district.c.id == task.c.district_id)
         .where(
             task.c.status == TaskStatus.ACTIVE,
+            district.c.paused_since.is_(None),
             sa.or_(task.c.next_run_at <= now, task.c.next_run_at.is_(None)),
         )
         .order_by(task.c.next_run_at)
     )
     return [(row.district_id, row.id) for row in await connection.execute(query)]
+
+
+async def active(session: AsyncSession, district_id: str) -> list[Task]:
+    """Return the district's active tasks, kept from other writers until the transaction ends."""
+    query: Any = sa.select(Task).where(task.c.district_id == district_id, task.c.status == TaskStatus.ACTIVE)
+    return list((await session.exec(query.order_by(task.c.id).with_for_update())).scalars())
 
 
 async def scheduled(session: AsyncSession, now: datetime) -> list[Task]:

@@ -4,8 +4,7 @@
 `NAME.open` before it works. A file `DISTRICT.at` names the point where the next run of the district halts;
 it becomes `DISTRICT.halted`, and the run goes on once there is a `DISTRICT.go`. `DISTRICT.dies` names a
 point where every run of the district takes its worker down; a new one follows. All lie in
-`DATA_DIR/halts`. `HASTE` makes the limits short and is STALE in seconds; `RUNS_AT_ONCE` is how many runs
-it executes side by side.
+`DATA_DIR/halts`. `HASTE` makes the limits short and is STALE in seconds.
 """
 
 import asyncio
@@ -19,7 +18,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import workers.run_import
 import workers.settings
 from app.cli.common import load_settings
 from tests.support.haste import hurry
@@ -103,7 +101,7 @@ def arrange() -> None:
     plan.match = after("match", plan.match)
     run.execute_all = before("guard", halfway("writes", run.execute_all))
     lock.HeldLock.is_anothers = after("commit", lock.HeldLock.is_anothers)
-    execution.RunExecution._report = before("committed", execution.RunExecution._report)
+    execution.RunExecution.report = before("committed", execution.RunExecution.report)
     execution.render_pdf = before("pdf", empty_pdf)
 
 
@@ -123,8 +121,6 @@ if __name__ == "__main__":
     arrange()
     if os.environ.get("HASTE"):
         hurry(setattr, float(os.environ["HASTE"]))
-    for module in (workers.run_import, workers.settings):
-        module.RUNS_AT_ONCE = int(os.environ["RUNS_AT_ONCE"])  # type: ignore[attr-defined] # both have it
     while not (HALTS / f"{sys.argv[1]}.open").exists():
         time.sleep(POLL)
     work_again_after_each_death() if list(HALTS.glob("*.dies")) else work()

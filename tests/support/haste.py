@@ -6,7 +6,7 @@ from typing import Any
 
 import app.import_lock
 import app.pipeline.heartbeat
-import app.storage.runs
+import app.storage.due_runs
 import workers.settings
 import workers.sweep
 
@@ -16,7 +16,7 @@ STALE = 4.0
 
 def hurry(put: Callable[[Any, str, Any], None], stale: float = STALE) -> None:
     """Make each limit a fifth or less; `put` is `setattr` or that of a monkeypatch."""
-    put(app.storage.runs, "STALE", timedelta(seconds=stale))
+    put(app.storage.due_runs, "STALE", timedelta(seconds=stale))
     put(app.import_lock, "TTL", 2.0)
     put(app.import_lock, "RENEWAL", 0.5)
     put(app.import_lock, "PATIENCE", 3.0)

@@ -63,7 +63,7 @@ def arrange(point: str) -> None:
         case "before the commit":
             ImportRun._write = die_at_commit  # type: ignore[method-assign] # same
         case "after the commit":
-            RunExecution._report = die  # type: ignore[method-assign,assignment] # same
+            RunExecution.report = die  # type: ignore[method-assign,assignment] # same
 
 
 if __name__ == "__main__":

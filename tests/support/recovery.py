@@ -102,7 +102,7 @@ class Deployment:
     ) -> WorkerProcess:
         """Start a worker that does not begin before `open`: starting takes seconds."""
         settings = self.factory.settings
-        variables = {"RUNS_AT_ONCE": str(runs_at_once), "CERTSYNC_REDIS_URL": self.redis.url}
+        variables = {"CERTSYNC_RUNS_PER_WORKER": str(runs_at_once), "CERTSYNC_REDIS_URL": self.redis.url}
         variables["HASTE"] = str(stale) if self.hasty else ""
         if self.hasty:
             variables["CERTSYNC_PDF_TIMEOUT"] = "2"  # a report that its worker died of is tried again sooner

@@ -13,7 +13,7 @@ from app.constants import DAYS, RunStatus
 from app.factory import Factory
 from app.models import Run, Task
 from app.models.base import utc_now
-from app.storage import runs
+from app.storage import due_runs, runs
 from tests.support.imports import DISTRICT, TIMEZONE, USER, run_table, select, write
 
 task_table = Task.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
@@ -71,7 +71,7 @@ async def waiting(factory: Factory, task: Task) -> list[datetime]:
 async def claim(factory: Factory, run_id: UUID) -> Run | None:
     """Begin a run as a worker does; None when it is not there to be taken."""
     async with factory.database.write() as session:
-        return await runs.claim(await session.connection(), run_id, uuid4(), utc_now(), from_disk=False)
+        return await due_runs.claim(await session.connection(), run_id, uuid4(), utc_now(), from_disk=False)
 
 
 async def end(factory: Factory, run: Run) -> None:

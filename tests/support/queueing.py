@@ -1,0 +1,85 @@
+"""A queue and workers on a real Redis-protocol server, and runs for them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from arq.worker import Worker
+from pydantic import SecretStr
+
+from app.constants import RunKind, RunTrigger
+from app.embedded_redis import EmbeddedRedis, find_server
+from app.factory import Factory
+from app.models import District, Run
+from app.models.base import utc_now
+from app.services import run_execution
+from app.settings import Settings
+from tests.support.imports import DISTRICT, TIMEZONE, empty_pdf
+from workers.settings import create_worker
+
+SECONDS = 30
+
+
+@pytest.fixture
+async def redis_url(tmp_path: Path) -> AsyncIterator[SecretStr]:
+    server = EmbeddedRedis(tmp_path / "redis", find_server())
+    child = await server.start()
+    yield SecretStr(server.url)
+    await child.stop(5)
+
+
+@pytest.fixture
+async def service(
+    settings: Settings, redis_url: SecretStr, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Factory]:
+    """A service whose only district has no connection, so that a run fails at once with a clear code."""
+    monkeypatch.setattr(run_execution, "render_pdf", empty_pdf)
+    factory = Factory(settings.model_copy(update={"redis_url": redis_url}))
+    async with factory.database.write() as session:
+        session.add(District(id=DISTRICT, name="Default", timezone=TIMEZONE))
+    yield factory
+    await factory.close()
+
+
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[Worker]:
+    """Run a worker in this process; it gets its SIGTERM at the end."""
+    worker = create_worker(settings.model_copy())
+    work = asyncio.create_task(worker.async_run())
+    try:
+        yield worker
+    finally:
+        work.cancel()
+        await asyncio.wait([work])
+        await worker.close()
+
+
+async def add_run(factory: Factory, **values: object) -> Run:
+    common = {
+        "district_id": DISTRICT,
+        "task_description": "Licences",
+        "kind": RunKind.IMPORT,
+        "trigger": RunTrigger.RUN_NOW,
+        "scheduled_start": utc_now(),
+        "run_by": "kmarsh",
+    }
+    run = Run.model_validate(common | values)
+    async with factory.database.write() as session:
+        session.add(run)
+    return run
+
+
+async def add_districts(factory: Factory, count: int) -> list[str]:
+    names = [f"d{number}" for number in range(count)]
+    async with factory.database.write() as session:
+        session.add_all(District(id=name, name=name, timezone=TIMEZONE) for name in names)
+    return names
+
+
+async def ended(factory: Factory, run: Run) -> Run:
+    async with asyncio.timeout(SECONDS):
+        while (now := await factory.runs.get(run.district_id, run.id)).ended_at is None:
+            await asyncio.sleep(0.05)
+    return now
