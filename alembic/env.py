@@ -14,7 +14,7 @@ from app.settings import Settings
 # The counter behind `version`, a sequence on PostgreSQL, which SQLite has not; and what is about the schema.
 IGNORED_TABLES = {"resource_version", "schema_support"}
 
-TABLE_WAIT = "2s"
+TABLE_WAIT = "300ms"
 
 
 def render_item(type_: str, obj: Any, _autogen_context: Any) -> str | bool:
@@ -60,7 +60,8 @@ def migrate(connection: sa.Connection) -> None:
             connection.execute(
                 sa.text("SELECT pg_advisory_xact_lock(hashtextextended('certsync/migrate', 0))")
             )
-            # Requests queue up behind a change that waits for a table; `app.migrations` tries again.
+            # Requests queue up behind a change that waits for a table, so it gives up soon and is tried again
+            # (`app.migrations`): before PostgreSQL looks for deadlocks, or a request could be their victim.
             connection.execute(sa.text(f"SET LOCAL lock_timeout = '{TABLE_WAIT}'"))
         context.run_migrations()
 

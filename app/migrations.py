@@ -20,9 +20,9 @@ from app.settings import Settings
 log = structlog.get_logger()
 
 SCRIPTS = Path(__file__).parent.parent / "alembic"
-LOCK_TRIES = 20
-LOCK_PAUSE = 3.0
-"""Seconds between two tries: who waits for a table keeps those out who come after, so none waits for long."""
+LOCK_TRIES = 60
+LOCK_PAUSE = 1.0
+"""Seconds between two tries: who waits for a table keeps those out who come after, so no try takes long."""
 
 
 def alembic_config(settings: Settings) -> Config:
@@ -37,14 +37,13 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
     """Migrate to `revision`; does nothing when the schema is there already.
 
     Several hosts may do so at once. The service may go on meanwhile: a table that is in use is waited for
-    a little and often (`alembic/env.py`). Raises ConfigurationError when the database cannot be reached,
-    has a later release's schema, or is in use all the time.
+    a little and often (`alembic/env.py`). The schema of a later release is left alone. Raises
+    ConfigurationError when the database cannot be reached, or a table is in use all the time.
     """
     config = alembic_config(settings)
     for number in range(1, LOCK_TRIES + 1):
         try:
             command.upgrade(config, revision)
-            break
         except sa.exc.OperationalError as error:
             if not is_lock_timeout(error):
                 raise ConfigurationError(f"The database cannot be opened: {error.orig}") from error
@@ -55,11 +54,12 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
                 ) from error
             log.info("migration_waits", attempt=number)
             time.sleep(LOCK_PAUSE)
-        except CommandError as error:
-            raise ConfigurationError(
-                "The database's schema is a later release's. Nothing was changed. Install that release."
-            ) from error
-    log.info("schema_migrated", revision=revision)
+        except CommandError:  # of a revision that is not among our scripts
+            log.info("schema_not_migrated", reason="it is a later release's")
+            return
+        else:
+            log.info("schema_migrated", revision=revision)
+            return
 
 
 @cache

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.api import api, logs
 from tests.support.by_hand import lenient
-from tests.support.databases import migrated_postgres, migrated_sqlite, settings
+from tests.support.databases import empty, migrated_postgres, migrated_sqlite, settings
 from tests.support.imports import factory
 from tests.support.openssh import openssh_password, openssh_server
 from tests.support.postgres import PostgresCluster
@@ -15,6 +15,7 @@ from tests.support.recovery import hasty, unhurried
 
 __all__ = [
     "api",
+    "empty",
     "factory",
     "hasty",
     "lenient",

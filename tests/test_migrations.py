@@ -6,20 +6,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
-from pydantic import SecretStr
 from sqlmodel import SQLModel
 
 import app.models  # noqa: F401 - declares the tables
 from app import migrations
-from app.database import database_url
 from app.settings import Settings
+from tests.support.databases import sync_engine
 from tests.support.processes import ROOT
 
 PROCESSES = 2
@@ -34,27 +32,6 @@ DUMMIES: dict[type, Any] = {
     time: time(6, 30),
     object: [],  # JSON
 }
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Settings of a database without a schema."""
-    if request.param == "sqlite":
-        return Settings(data_dir=tmp_path)
-    return Settings(data_dir=tmp_path, database_url=SecretStr(request.getfixturevalue("postgres_url")))
-
-
-def sync_engine(settings: Settings) -> sa.Engine:
-    url = database_url(settings)
-    if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url)
-    engine = sa.create_engine(url.set(drivername="sqlite"))
-
-    @sa.event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    return engine
 
 
 @pytest.fixture

@@ -73,19 +73,13 @@ async def _nothing(_factory: "Factory") -> None:
 def prepare_database(settings: Settings) -> None:
     """Bring the schema up to date; a development instance gets the newcomer's district."""
     from app import migrations
-    from app.factory import Factory
 
     migrations.upgrade(settings)
+    with_factory(_ensure_default if settings.environment == "development" else _nothing)
 
-    async def ensure_default() -> None:
-        factory = Factory(settings)
-        try:
-            await factory.districts.ensure_default()
-        finally:
-            await factory.close()
 
-    if settings.environment == "development":
-        asyncio.run(ensure_default())
+async def _ensure_default(factory: "Factory") -> None:
+    await factory.districts.ensure_default()
 
 
 @cli.command()
