@@ -56,19 +56,22 @@ class ServiceFailed(Exception):  # noqa: N818 - it is what happened to a service
 
 
 class Supervisor:
-    """Runs a table of services until one fails or a signal asks for the end."""
+    """Runs a table of services until one fails or a signal asks for the end.
 
-    def __init__(self, services: Sequence[Service]) -> None:
+    They are stopped in the reverse order, one after the other, or all `at_once`.
+    """
+
+    def __init__(self, services: Sequence[Service], *, at_once: bool = False) -> None:
         self._services = services
+        self._at_once = at_once
         self._children: dict[str, ChildProcess] = {}
-        self._being_stopped: ChildProcess | None = None
+        self._being_stopped: list[ChildProcess] = []
         self._ending = False
 
     async def run(self, until_ready: Callable[[], Awaitable[None]], announce: Callable[[], None]) -> None:
         """Start the services in order, announce when ready, and stay until SIGINT, SIGTERM or SIGHUP.
 
-        The services are stopped in the reverse order, whatever happens. A second signal kills the one
-        that is being waited for.
+        The services are stopped, whatever happens. A second signal kills those that are being waited for.
 
         Raises:
             ServiceFailed: a service ended or did not get ready.
@@ -88,10 +91,11 @@ class Supervisor:
     def _on_signal(self, work: asyncio.Task[None]) -> None:
         if not self._ending:
             self._ending = True
-            say("\nEnding; a running import may finish first. Ctrl-C again: do not wait for it.")
+            say("\nEnding; what goes on may finish first. Ctrl-C again: do not wait for it.")
             work.cancel()
-        elif self._being_stopped is not None:
-            self._being_stopped.kill()
+        else:
+            for child in self._being_stopped:
+                child.kill()
 
     async def _work(self, until_ready: Callable[[], Awaitable[None]], announce: Callable[[], None]) -> None:
         try:
@@ -120,10 +124,14 @@ class Supervisor:
             self._children[service.name] = await service.start()
 
     async def _stop_all(self) -> None:
-        for service in reversed(self._services):
-            if child := self._children.get(service.name):
-                self._being_stopped = child
-                await child.stop(service.stop_limit)
+        stops = [
+            (child, service.stop_limit)
+            for service in reversed(self._services)
+            if (child := self._children.get(service.name))
+        ]
+        for together in [stops] if self._at_once else [[stop] for stop in stops]:
+            self._being_stopped = [child for child, _ in together]
+            await asyncio.gather(*(child.stop(limit) for child, limit in together))
 
 
 def describe_end(service: Service, code: int) -> str:

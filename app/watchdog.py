@@ -108,6 +108,7 @@ async def start_watched(
     command: Sequence[str | os.PathLike[str]],
     *,
     env: Mapping[str, str],
+    pass_fds: Sequence[int] = (),
     silence_limit: float = SILENCE_LIMIT,
     first_sign_limit: float = FIRST_SIGN_LIMIT,
 ) -> WatchedChild:
@@ -117,6 +118,7 @@ async def start_watched(
         name: the service's, for the log.
         command: program and arguments.
         env: variables set on top of our own.
+        pass_fds: further descriptors that it inherits.
         silence_limit: seconds without a sign after which it is killed.
         first_sign_limit: the same before its first sign.
     """
@@ -124,7 +126,7 @@ async def start_watched(
     os.set_blocking(reading, False)
     signs = io.FileIO(reading)
     try:
-        child = await start_child(command, env={**env, SIGNS_FD: str(writing)}, pass_fds=[writing])
+        child = await start_child(command, env={**env, SIGNS_FD: str(writing)}, pass_fds=[*pass_fds, writing])
     finally:
         os.close(writing)
     return WatchedChild(child.process, signs, name, silence_limit, first_sign_limit)

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ Start = Callable[..., Awaitable[Watched]]
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     started: list[Watched] = []
 
-    async def start(mode: str, env: dict[str, str] | None = None, **limits: float) -> Watched:
+    async def start(mode: str, env: dict[str, str] | None = None, **limits: Any) -> Watched:
         ours = {"CERTSYNC_DATA_DIR": str(tmp_path), "STANDIN_WORKER": mode, "PYTHONPATH": str(ROOT)}
         started.append(
             Watched(await start_watched("worker", WORKER, env={**ours, **(env or {})}, **limits), tmp_path)

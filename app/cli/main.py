@@ -47,14 +47,21 @@ def up(host: Host = "127.0.0.1", port: Port = 8000) -> None:
 
 
 @cli.command()
-def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
-    """Run the API alone."""
-    from app.cli.server import run_server
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the port.")] = 1,
+    inherited: Annotated[int | None, typer.Option("--socket", hidden=True)] = None,
+) -> None:
+    """Run the API alone, in one process or in several."""
+    from app.cli.server import run_server, run_servers
     from app.main import create_app
 
     settings = load_settings()
     with_factory(_nothing)  # what is wrong with the set-up is said here, not in a traceback of the server
-    run_server(create_app(settings), host, port)
+    if workers > 1:
+        raise typer.Exit(run_servers(host, port, workers))
+    run_server(create_app(settings), host, port, inherited)
 
 
 @cli.command()
