@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 from app.child_process import ChildProcess, start_child
 from app.constants import WORKER_KEYS
 from app.errors import ConfigurationError
-from app.settings import PREFIX, Settings
+from app.settings import PREFIX
 
 LONGEST_SOCKET_PATH = 100
 """Bytes; the kernels' limits are 107 (Linux) and 103 (macOS)."""
@@ -56,11 +56,6 @@ def socket_path(data_dir: Path) -> Path:
 def embedded_url(data_dir: Path) -> str:
     """Return the `unix://` URL of the server of `data_dir`, for redis-py and arq alike."""
     return f"unix://{socket_path(data_dir)}"
-
-
-def redis_url(settings: Settings) -> str:
-    """Return the URL of the Redis to use: the setting's, else that of the embedded server."""
-    return settings.redis_url.get_secret_value() if settings.redis_url else embedded_url(settings.data_dir)
 
 
 def server_version(binary: Path) -> tuple[int, int] | None:

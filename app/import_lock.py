@@ -18,8 +18,8 @@ from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError
 
 from app.background import in_background
-from app.embedded_redis import redis_url
 from app.failures import DatabaseFailed
+from app.redis_client import close, redis_client
 from app.settings import Settings
 
 KEY = "certsync:import-lock:"
@@ -132,8 +132,9 @@ class ImportLock:
     """The locks of all districts, as one process sees them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._redis: Redis = Redis.from_url(
-            redis_url(settings),
+        self._redis = redis_client(
+            settings,
+            Redis,
             socket_timeout=ANSWER_LIMIT,
             socket_connect_timeout=ANSWER_LIMIT,
             decode_responses=True,
@@ -160,4 +161,4 @@ class ImportLock:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._redis.aclose()
+        await close(self._redis)

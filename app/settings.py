@@ -42,7 +42,9 @@ class Settings(BaseSettings):
         None, description="`postgresql://…`; default: SQLite in `DATA_DIR`."
     )
     redis_url: SecretStr | None = Field(
-        None, description="`redis://`, `rediss://` or `unix://`; default: an embedded server in `DATA_DIR`."
+        None,
+        description="`redis://`, `rediss://`, `unix://`, or `redis+sentinel://host:26379,host:26379/name`; "
+        "default: an embedded server in `DATA_DIR`.",
     )
     secret_key: SecretStr | None = Field(
         None, description="Signs tokens, 32 bytes or more; default: generated in `DATA_DIR` (development)."

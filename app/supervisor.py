@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -19,6 +18,7 @@ from app.database import database_url
 from app.embedded_redis import STOP_LIMIT, EmbeddedRedis, find_server
 from app.errors import ConfigurationError
 from app.local_address import base_url, free_port, health_status
+from app.redis_client import redis_place
 from app.settings import PREFIX, Settings
 from app.watchdog import start_watched
 
@@ -260,12 +260,7 @@ def where_things_are(settings: Settings, host: str, port: int, embedded: Embedde
         database_at = f"SQLite, {database.database}"
     else:
         database_at = database.set(drivername="postgresql").render_as_string(hide_password=True)
-    if embedded:
-        redis_at = f"{embedded.binary.name}, {embedded.socket}"
-    else:
-        assert settings.redis_url is not None
-        url = urlsplit(settings.redis_url.get_secret_value())
-        redis_at = url.path if url.scheme == "unix" else f"{url.hostname}:{url.port or 6379}"
+    redis_at = f"{embedded.binary.name}, {embedded.socket}" if embedded else redis_place(settings)
     rows = {
         "API": f"{base_url(host, port)}/api/v1",
         "Docs": f"{base_url(host, port)}/docs",

@@ -119,7 +119,7 @@ async def test_two_workers_a_race_of_ticks_and_a_storm_of_messages_make_one_run(
         *(sweep({"factory": factory}) for _ in range(10)),
     )
     await hasty.check_imported_once(await hasty.ended(run), attempt=1)
-    redis = await factory.queue._connect()
+    redis = factory.queue.redis
     async with asyncio.timeout(SECONDS):
         while any(message.startswith(b"run:") for message in await redis.zrange(QUEUE, 0, -1)):
             await asyncio.sleep(POLL)
@@ -151,7 +151,7 @@ async def test_a_run_whose_worker_died_with_a_nudge_gets_another_one_in_time(
     factory = unhurried.factory
     await add_district(factory, DISTRICT)
     run = await start(factory)
-    redis = await factory.queue._connect()
+    redis = factory.queue.redis
 
     async def swept(moment: datetime) -> int:
         monkeypatch.setattr("workers.sweep.utc_now", lambda: moment)

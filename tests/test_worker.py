@@ -98,7 +98,7 @@ async def test_sweep_nudges_only_what_was_left_lying(
         service, status=status, scheduled_start=then, heartbeat_at=then, owner=uuid4(), attempt=1
     )
     await sweep({"factory": service})
-    redis = await service.queue._connect()
+    redis = service.queue.redis
     queued = [list(job.args) for job in await redis.queued_jobs()]
     assert queued == ([[str(run.id)]] if swept else [])
     if swept:
@@ -109,7 +109,7 @@ async def test_sweep_nudges_only_what_was_left_lying(
 async def test_sweep_gets_past_the_mark_of_a_worker_that_died_with_the_message(service: Factory) -> None:
     run = await add_run(service, scheduled_start=utc_now() - PATIENCE * 2)
     await service.queue.enqueue_run(run.id, "start")
-    redis = await service.queue._connect()
+    redis = service.queue.redis
     await redis.set(f"arq:in-progress:run:{run.id}:start", b"1", ex=3600)
     async with working(service.settings):  # it sweeps when it starts
         assert (await ended(service, run)).attempt == 1
@@ -119,7 +119,7 @@ async def test_sweep_ends_a_run_whose_file_went_with_its_process(service: Factor
     run = await add_run(service, scheduled_start=utc_now() - STALE * 2, from_disk=True)
     await sweep({"factory": service})
     assert (await ended(service, run)).failure_code == "worker_lost"
-    redis = await service.queue._connect()
+    redis = service.queue.redis
     assert await redis.queued_jobs() == []
 
 
@@ -179,7 +179,7 @@ async def test_runs_never_keep_the_worker_from_its_chores(
             await until_async(lambda: worker.jobs_retried >= len(waiting) - at_once, SECONDS)
             with time_machine.travel(utc_now() - timedelta(days=3)):
                 task = await create(service)
-            redis = await service.queue._connect()
+            redis = service.queue.redis
             for chore in ("cron:tick", "cron:sweep"):
                 assert await redis.enqueue_job(chore, _job_id=f"{chore}:now")
             await until_scheduled(service, task)

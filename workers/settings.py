@@ -13,7 +13,8 @@ from redis.exceptions import WatchError
 
 from app.constants import WORKER_KEYS
 from app.factory import Factory
-from app.job_queue import QUEUE, RUN_JOB, deserialize, redis_settings, serialize
+from app.job_queue import QUEUE, RUN_JOB, deserialize, queue_redis, serialize
+from app.redis_client import close_sentinels
 from app.settings import Settings
 from app.watchdog import signs_of_life
 from workers.run_import import TURN, run_import
@@ -59,6 +60,7 @@ class PatientWorker(Worker):
 
 def create_worker(settings: Settings) -> Worker:
     """Return a worker for the queue of `settings`, ready to run. Raises ConfigurationError."""
+    redis = queue_redis(settings, patient=True)
 
     async def startup(ctx: dict[str, Any]) -> None:
         ctx["factory"] = Factory(settings)
@@ -67,6 +69,7 @@ def create_worker(settings: Settings) -> Worker:
 
     async def shutdown(ctx: dict[str, Any]) -> None:
         await ctx["factory"].close()
+        await close_sentinels(redis)  # the rest of it arq closes
 
     worker = PatientWorker(
         functions=[func(run_import, name=RUN_JOB)],
@@ -76,7 +79,7 @@ def create_worker(settings: Settings) -> Worker:
         ],
         on_startup=startup,
         on_shutdown=shutdown,
-        redis_settings=redis_settings(settings, patient=True),
+        redis_pool=redis,
         queue_name=QUEUE,
         job_serializer=serialize,
         job_deserializer=deserialize,

@@ -121,7 +121,7 @@ class Deployment:
                 await asyncio.sleep(POLL)
 
     async def _reported(self) -> set[bytes]:
-        queue = await self.factory.queue._connect()
+        queue = self.factory.queue.redis
         return {key async for key in queue.scan_iter(match=f"{WORKER_KEYS}*")}
 
     async def begin(self, name: str) -> Run:

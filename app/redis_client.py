@@ -1,0 +1,122 @@
+"""Clients of the Redis of the settings: one server, or the primary that Sentinels name."""
+
+from typing import Any, TypeVar
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
+from redis.backoff import NoBackoff
+
+from app.embedded_redis import embedded_url
+from app.errors import ConfigurationError
+from app.settings import Settings
+
+SENTINEL_SCHEMES = {"redis+sentinel": False, "rediss+sentinel": True}
+"""Scheme of a URL that names Sentinels, and whether TLS is spoken to them and to the servers."""
+SENTINEL_PORT = 26379
+SENTINEL_ANSWER_LIMIT = 1.0
+"""Seconds that a Sentinel has to connect and to answer, before the next one is asked."""
+WRONG = (
+    "CERTSYNC_REDIS_URL cannot be read; give redis://host:6379/0, rediss://…, unix:///path, or "
+    "redis+sentinel://sentinel-1:26379,sentinel-2:26379/name-of-the-primary"
+)
+
+Client = TypeVar("Client", bound=Redis)
+
+
+class _LooksUpThePrimary(SentinelManagedConnection):
+    """Asks the Sentinels before each try: redis-py would spend all tries of a connection on one address."""
+
+    async def connect_to(self, address: tuple[str, int]) -> None:
+        patient, self.retry = self.retry, Retry(NoBackoff(), 0)
+        try:
+            await super().connect_to(address)  # type: ignore[no-untyped-call] # redis-py 5 has no types here
+        finally:
+            self.retry = patient
+
+
+class _LooksUpThePrimarySafely(_LooksUpThePrimary, SentinelManagedSSLConnection):
+    """The same with TLS."""
+
+
+def redis_url(settings: Settings) -> str:
+    """Return the URL of the Redis to use: the setting's, else that of the embedded server."""
+    return settings.redis_url.get_secret_value() if settings.redis_url else embedded_url(settings.data_dir)
+
+
+def redis_client(settings: Settings, kind: type[Client], **options: Any) -> Client:
+    """Return a client, which connects when it is used; `options` are those of a connection of redis-py.
+
+    Behind Sentinels each new connection asks them for the primary, so that a failover is one lost
+    connection. Raises ConfigurationError for a URL that cannot be read.
+    """
+    url = redis_url(settings)
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in SENTINEL_SCHEMES:
+            return _behind_sentinels(parts, kind, options)
+        client: Client = kind.from_url(url, **options)
+    except ValueError as error:
+        raise ConfigurationError(WRONG) from error
+    return client
+
+
+def _behind_sentinels(parts: SplitResult, kind: type[Client], options: dict[str, Any]) -> Client:
+    """Read `redis+sentinel://user:password@host:port,host:port/service/database`.
+
+    User and password are for the servers; those for the Sentinels, if they ask for any, are the parameters
+    `sentinel_username` and `sentinel_password`.
+    """
+    account, _, hosts = parts.netloc.rpartition("@")
+    username, _, password = account.partition(":")
+    service, _, database = parts.path.strip("/").partition("/")
+    sentinels = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    if not service or not all(one.hostname for one in sentinels):
+        raise ValueError("no Sentinel, or no name of the primary")
+    given = parse_qs(parts.query, strict_parsing=bool(parts.query))
+    ssl = SENTINEL_SCHEMES[parts.scheme]
+    for_sentinels = {
+        "ssl": ssl,
+        "socket_timeout": SENTINEL_ANSWER_LIMIT,
+        "socket_connect_timeout": SENTINEL_ANSWER_LIMIT,
+        "username": given.get("sentinel_username", [None])[0],
+        "password": given.get("sentinel_password", [None])[0],
+    }
+    manager: Any = Sentinel(  # type: ignore[no-untyped-call] # redis-py 5 has no types here
+        [(one.hostname, one.port or SENTINEL_PORT) for one in sentinels], sentinel_kwargs=for_sentinels
+    )
+    client: Client = manager.master_for(
+        service,
+        redis_class=kind,
+        connection_class=_LooksUpThePrimarySafely if ssl else _LooksUpThePrimary,
+        db=int(database or 0),
+        username=unquote(username) or None,
+        password=unquote(password) or None,
+        **options,
+    )
+    return client
+
+
+async def close(client: Redis) -> None:
+    """Close the client's connections, also those to Sentinels."""
+    await client.aclose()
+    await close_sentinels(client)
+
+
+async def close_sentinels(client: Redis) -> None:
+    """Close the connections to Sentinels, of a client that is closed by somebody else."""
+    if isinstance(client.connection_pool, SentinelConnectionPool):
+        for sentinel in client.connection_pool.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
+def redis_place(settings: Settings) -> str:
+    """Return where the Redis of the settings is, to be shown: no password is in it."""
+    parts = urlsplit(redis_url(settings))
+    return parts.path if parts.scheme == "unix" else parts.netloc.rpartition("@")[2]
