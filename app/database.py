@@ -47,6 +47,8 @@ SESSION_LIMITS = {
     "tcp_user_timeout": "30s",
 }
 """What PostgreSQL ends any transaction of ours for: a process stopped or cut off must not keep its locks."""
+POOL_WAIT = 10
+"""Seconds for a free connection of the pool."""
 CLIENT_LIMITS = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -111,13 +113,13 @@ def configure_sqlite(engine: AsyncEngine) -> None:
         connection.exec_driver_sql(f"BEGIN {mode}")
 
 
-def configure_postgresql(engine: AsyncEngine) -> None:
-    """Give every connection of `engine` its `SESSION_LIMITS`; close what a cancelled query leaves open."""
+def configure_postgresql(engine: AsyncEngine, limits: dict[str, str]) -> None:
+    """Give every connection of `engine` these settings; close what a cancelled query leaves open."""
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
-        for limit in SESSION_LIMITS.items():
+        for limit in limits.items():
             cursor.execute("SELECT set_config(%s, %s, false)", limit)
         cursor.close()
         connection.commit()
@@ -133,10 +135,11 @@ def configure_postgresql(engine: AsyncEngine) -> None:
 class Database:
     """The connections of one process.
 
-    `engine` serves reads, `writer` the same pool with SQLite's write lock taken at BEGIN.
+    `engine` serves reads, `writer` the same pool with SQLite's write lock taken at BEGIN. PostgreSQL ends
+    a statement after `statement_limit` seconds, if there is one.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, statement_limit: int | None = None) -> None:
         url = database_url(settings)
         self.is_sqlite = url.get_backend_name() == "sqlite"
         if self.is_sqlite:
@@ -149,9 +152,11 @@ class Database:
                 pool_pre_ping=True,
                 pool_size=10,
                 max_overflow=10,
+                pool_timeout=POOL_WAIT,
                 connect_args=CLIENT_LIMITS,
             )
-            configure_postgresql(self.engine)
+            limits = {"statement_timeout": f"{statement_limit}s"} if statement_limit else {}
+            configure_postgresql(self.engine, SESSION_LIMITS | limits)
         self.writer = self.engine.execution_options(sqlite_begin="IMMEDIATE")
 
     @asynccontextmanager

@@ -189,5 +189,29 @@ class ServiceUnavailableError(AppError):
     explanation = "A part of the service does not answer. Nothing was changed. Try again shortly."
 
 
+class OverloadedError(AppError):
+    """More is asked of this process at this moment than it takes on."""
+
+    slug = "overloaded"
+    status = 503
+    title = "Too much at once"
+    explanation = (
+        "The service has as much to do as it can at this moment. Nothing was changed. Try again after the "
+        "seconds in `Retry-After`, and send fewer requests at a time."
+    )
+
+
+class TookTooLongError(AppError):
+    """No answer came in time; what becomes of the request is not known."""
+
+    slug = "took-too-long"
+    status = 503
+    title = "No answer in time"
+    explanation = (
+        "A part of the service did not answer in time. Whether the request was carried out is not known: "
+        "look at what it was to change, or send a POST again with the same `Idempotency-Key`, which is safe."
+    )
+
+
 class ConfigurationError(Exception):
     """The service cannot start as it is set up; the message says what to type or to set."""

@@ -23,14 +23,17 @@ from app.storage.download_folder import DownloadFolder
 
 
 class Factory:
-    """The parts of one process, API or worker. Raises ConfigurationError when one cannot be built."""
+    """The parts of one process, API or worker. Raises ConfigurationError when one cannot be built.
 
-    def __init__(self, settings: Settings) -> None:
+    `statement_limit` is that of `Database`: for who answers requests, not for who imports.
+    """
+
+    def __init__(self, settings: Settings, statement_limit: int | None = None) -> None:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.settings = settings
         self.signing_key = load_signing_key(settings)
         self.cipher = load_cipher(settings)
-        self.database = Database(settings)
+        self.database = Database(settings, statement_limit)
         self.queue = JobQueue(settings)
         self.import_lock = ImportLock(settings)
         self.downloads = DownloadFolder(settings.data_dir / "downloads")

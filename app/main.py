@@ -24,10 +24,14 @@ from app.api import (
     sftp_connection,
     tasks,
 )
+from app.api.limits import BodyLimit, RequestLimits
 from app.api.openapi import add_openapi
-from app.api.request_log import BodyLimit, RequestLog
+from app.api.request_log import RequestLog
 from app.factory import Factory
 from app.settings import Settings
+
+STATEMENT_LIMIT = 25
+"""Seconds for one statement of a request: a little less than the request has (`api/limits.py`)."""
 
 ROUTERS = (
     tasks.router,
@@ -51,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.factory = Factory(settings)
+        app.state.factory = Factory(settings, statement_limit=STATEMENT_LIMIT)
         yield
         await app.state.factory.close()
 
@@ -59,7 +63,11 @@ def create_app(settings: Settings) -> FastAPI:
         title="certsync",
         version=__version__,
         lifespan=lifespan,
-        middleware=[Middleware(RequestLog), Middleware(BodyLimit)],
+        middleware=[
+            Middleware(RequestLog),
+            Middleware(RequestLimits, most=settings.max_requests),
+            Middleware(BodyLimit),
+        ],
         generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,
         redoc_url=None,

@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     sftp_connect_timeout: float = Field(15, gt=0, description="Seconds to reach the state's server.")
     sftp_login_timeout: float = Field(30, gt=0, description="Seconds to authenticate there.")
     sftp_transfer_timeout: float = Field(1800, gt=0, description="Seconds for listing and download together.")
+    max_requests: int = Field(
+        100, ge=1, description="Requests that one API process serves at a time; it answers 503 to more."
+    )
     runs_per_worker: int = Field(
         2, ge=1, le=32, description="Runs, of different districts, that one worker executes at a time."
     )

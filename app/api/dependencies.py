@@ -44,15 +44,16 @@ def read_caller(factory: FactoryDep, credentials: Credentials) -> Caller:
 AnyCaller = Annotated[Caller, Depends(read_caller)]
 
 
-def at_least(role: Role) -> Callable[[Factory, Caller], Awaitable[Caller]]:
+def at_least(role: Role) -> Callable[..., Awaitable[Caller]]:
     """Return the dependency that lets pass only callers of this role or a higher one, of a known district."""
 
-    async def authorize(factory: FactoryDep, caller: AnyCaller) -> Caller:
+    async def authorize(factory: FactoryDep, caller: AnyCaller, request: Request) -> Caller:
         if RANK.get(caller.role, 0) < RANK[role]:
             raise ForbiddenError(f"This needs the role `{role.value}`; your token has `{caller.role.value}`.")
         if not await district_exists(factory.database, caller.district):
             raise unauthorized("The token is for a district that is not here. Ask for a new one.")
-        structlog.contextvars.bind_contextvars(district=caller.district, user=caller.user)
+        request.state.log = who = {"district": caller.district, "user": caller.user}
+        structlog.contextvars.bind_contextvars(**who)
         return caller
 
     return authorize

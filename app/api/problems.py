@@ -99,6 +99,8 @@ def http_problem(request: Request, error: HTTPException) -> AppError:
         )
     if error.status_code == errors.PayloadTooLargeError.status:
         return errors.PayloadTooLargeError(error.detail)
+    if error.status_code == errors.OverloadedError.status:
+        return errors.OverloadedError(error.detail, headers=error.headers)
     return errors.BadRequestError("The body could not be read. Send JSON in UTF-8.")
 
 

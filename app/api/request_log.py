@@ -1,4 +1,4 @@
-"""What stands before every request: its id, its line in the log, and the limit of its body.
+"""What stands before every request: its id, its line in the log, and an answer for what nobody caught.
 
 Plain ASGI: the classes of the framework's own middleware would copy each body and break streams.
 """
@@ -10,19 +10,14 @@ from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import problem_response, server_problem
-from app.errors import PayloadTooLargeError
 
-MAX_BODY_BYTES = 16 * 1024**2
-"""The largest legitimate body, 10,000 employees, is about 4 MB."""
 BAD_REQUEST = 400
 PROBES = ("/health/live", "/health/ready")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-TOO_LARGE = f"A body may have up to {MAX_BODY_BYTES // 1024**2} MiB. Send it in smaller parts."
 
 log = structlog.get_logger()
 
@@ -74,35 +69,5 @@ class RequestLog:
                     route=route,
                     status=status,
                     milliseconds=round((time.perf_counter() - began) * 1000, 1),
+                    **scope["state"].get("log", {}),
                 )
-                structlog.contextvars.unbind_contextvars("district", "user")
-
-
-class BodyLimit:
-    """Refuses a body over `MAX_BODY_BYTES`, at once when it is announced, otherwise once it is exceeded."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
-            answer = problem_response(PayloadTooLargeError(TOO_LARGE), scope["path"])
-            await answer(scope, receive, send)
-            return
-        received = 0
-
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
-                # Only this class of exception passes through the framework's reading of a body unchanged.
-                raise HTTPException(PayloadTooLargeError.status, TOO_LARGE)
-            return message
-
-        await self._app(scope, counted, send)
