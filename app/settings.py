@@ -51,6 +51,22 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Base64 keys of 32 bytes, newest first, with commas; default: generated (development).",
     )
+    storage_url: str | None = Field(
+        None,
+        description="`s3://bucket/prefix` for licence files and PDFs; default: directories of `DATA_DIR`.",
+    )
+    storage_endpoint: str | None = Field(
+        None,
+        description="`https://…` of an S3-compatible server; default: Amazon's. `http://` is not encrypted.",
+    )
+    storage_region: str | None = Field(None, description="Region of the bucket; default: that of AWS_REGION.")
+    storage_access_key_id: SecretStr | None = Field(
+        None, description="Access key; default: AWS's own variables, then the role of the machine."
+    )
+    storage_secret_access_key: SecretStr | None = Field(None, description="The access key's secret.")
+    storage_transfer_timeout: float = Field(
+        1800, gt=0, description="Seconds to put a licence file into the bucket, or to get it back."
+    )
     default_timezone: Annotated[str, AfterValidator(check_timezone)] = Field(
         "America/New_York", description="Time zone of a district that names none."
     )

@@ -8,12 +8,14 @@ from tests.support.api import api, logs
 from tests.support.by_hand import lenient
 from tests.support.databases import migrated_postgres, migrated_sqlite, settings
 from tests.support.imports import factory
+from tests.support.object_storage import bucket, s3_server
 from tests.support.openssh import openssh_password, openssh_server
 from tests.support.postgres import PostgresCluster
 from tests.support.recovery import hasty, unhurried
 
 __all__ = [
     "api",
+    "bucket",
     "factory",
     "hasty",
     "lenient",
@@ -22,6 +24,7 @@ __all__ = [
     "migrated_sqlite",
     "openssh_password",
     "openssh_server",
+    "s3_server",
     "settings",
     "unhurried",
 ]
