@@ -21,7 +21,7 @@ from app.storage.file_store import FileStore, RemoteObject
 from tests.support.openssh import free_port
 from tests.support.processes import until
 
-KEY, SECRET = "test-access-key", "test-secret"  # what a server without accounts takes
+EVERYTHING = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'
 PREFIX = "hill/certsync"
 
 
@@ -34,6 +34,8 @@ class S3Server:
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until(self._answers, 60)
+        self.key = {"AccessKeyId": "anybody", "SecretAccessKey": "until there are accounts"}
+        self.key = self.new_key(EVERYTHING)
 
     def stop(self) -> None:
         self._process.kill()
@@ -44,10 +46,18 @@ class S3Server:
         return boto3.client(
             service,
             endpoint_url=self.endpoint,
-            aws_access_key_id=KEY,
-            aws_secret_access_key=SECRET,
+            aws_access_key_id=self.key["AccessKeyId"],
+            aws_secret_access_key=self.key["SecretAccessKey"],
             region_name="us-east-1",
         )
+
+    def new_key(self, policy: str) -> dict[str, str]:
+        """An access key of a new user with these rights."""
+        iam, user = self.client("iam"), f"user-{uuid4().hex}"
+        iam.create_user(UserName=user)
+        iam.put_user_policy(UserName=user, PolicyName="of-the-test", PolicyDocument=policy)
+        found: dict[str, str] = iam.create_access_key(UserName=user)["AccessKey"]
+        return found
 
     def new_bucket(self) -> "Bucket":
         name = f"bucket-{uuid4().hex[:12]}"
@@ -86,20 +96,21 @@ class Bucket:
     server: S3Server
     name: str
 
-    def settings(self, settings: Settings, **changes: Any) -> Settings:
-        """The same settings, with this bucket for a store."""
+    def settings(self, settings: Settings, key: dict[str, str] | None = None, **changes: Any) -> Settings:
+        """The same settings, with this bucket for a store, and a key that may do everything."""
+        key = key or self.server.key
         return settings.model_copy(
             update={
                 "storage_url": f"s3://{self.name}/{PREFIX}",
                 "storage_endpoint": self.server.endpoint,
                 "storage_region": "us-east-1",
-                "storage_access_key_id": SecretStr(KEY),
-                "storage_secret_access_key": SecretStr(SECRET),
+                "storage_access_key_id": SecretStr(key["AccessKeyId"]),
+                "storage_secret_access_key": SecretStr(key["SecretAccessKey"]),
             }
             | changes
         )
 
-    def keys(self) -> set[str]:
+    def listed(self) -> set[str]:
         found = self.server.client().list_objects_v2(Bucket=self.name).get("Contents", [])
         return {item["Key"] for item in found}
 
