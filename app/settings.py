@@ -3,7 +3,7 @@
 import os
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -88,6 +88,17 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severity that is logged."
     )
+
+    @model_validator(mode="after")
+    def check_storage(self) -> Self:
+        """Refuse settings of a bucket without the bucket: files would lie on each host for itself."""
+        given = (self.storage_endpoint, self.storage_region, self.storage_access_key_id)
+        if any(given) and not self.storage_url:
+            raise ValueError(
+                f"{PREFIX}STORAGE_URL is missing; give s3://bucket/prefix, or for directories of DATA_DIR remove "
+                f"the other settings {PREFIX}STORAGE_…"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

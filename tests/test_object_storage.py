@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from app.cli.common import load_settings
 from app.constants import FileState
 from app.errors import ConfigurationError
 from app.factory import Factory
@@ -73,6 +74,12 @@ def test_settings_come_from_the_environment_and_from_files(
     assert settings.storage_secret_access_key
     assert settings.storage_secret_access_key.get_secret_value() == "s3cret"
     assert "s3cret" not in repr(settings)
+
+
+def test_the_bucket_must_not_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CERTSYNC_STORAGE_ENDPOINT", "https://minio.example:9000")
+    with pytest.raises(ConfigurationError, match="CERTSYNC_STORAGE_URL is missing"):
+        load_settings()
 
 
 async def test_without_a_key_the_libraries_own_variables_count(

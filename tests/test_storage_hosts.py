@@ -98,6 +98,7 @@ async def test_the_second_host_falls_back_on_what_the_first_retained(
     stored = key(DISTRICT, kept["stored_as"], FileState.RETAINED)
     assert bucket.listed() == {f"{PREFIX}/{name}" for name in (stored, report)}
     assert await content(first.files, stored) == text
+    assert first.runs.pdf_address(run) == f"s3://{bucket.name}/{PREFIX}/{report}"
     lose_files(first)
     file.unlink()
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import obstore
 import structlog
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
 from app.errors import ConfigurationError
@@ -34,14 +34,16 @@ RETRIES: "RetryConfig" = {
     "retry_timeout": timedelta(seconds=60),
     "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=5), "base": 2},
 }
-PART = 8 << 20
-"""Bytes of a part of an upload; S3 takes up to 10,000 parts of at least 5 MiB."""
+PART = 5 << 20
+"""Bytes of a part of an upload; S3 takes up to 10,000 parts, and none that is smaller but the last."""
 PARTS_AT_ONCE = 2
 CHUNK = 256 << 10
-CHECK_KEPT = 15.0
-"""Seconds for which the answer to a health check is used again; each costs a request."""
+PROBE, CHECK_KEPT = 2.0, 15.0
+"""Seconds for a health check, and for which its answer is used again; each costs a request."""
 URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([A-Za-z0-9!_.*'()/-]*))?")
 """Names of buckets as Amazon documents them, and characters that are safe in keys."""
+BUSY = {"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "OperationAborted"}
+"""Codes that S3 answers when it cannot do now what it may do later."""
 CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 
 log = structlog.get_logger()
@@ -86,7 +88,10 @@ class ObjectStore:
 
     async def open(self, key: str) -> Path | RemoteObject:
         """Return an object whose content is read as it is wanted; FileNotFoundError if there is none."""
-        async with _answering(ANSWER):
+        return await self._open(key, ANSWER)
+
+    async def _open(self, key: str, limit: float) -> RemoteObject:
+        async with _answering(limit):
             found = await obstore.get_async(self._store, key)
         return RemoteObject(found.meta["size"], self._chunks(found.stream(min_chunk_size=CHUNK)))
 
@@ -131,7 +136,7 @@ class ObjectStore:
 
     async def _probe(self) -> str:
         try:
-            await self.open("health-check")
+            await self._open("health-check", PROBE)
         except FileNotFoundError:
             return ""
         except StorageFailed as failure:
@@ -188,7 +193,8 @@ async def _answering(limit: float) -> AsyncIterator[None]:
         raise _failure(code or "404 Not Found", refused=True) from error
     except BaseError as error:
         code = _code(error)
-        raise _failure(code or type(error).__name__, refused=code is not None) from error
+        refused = isinstance(error, PermissionDeniedError | UnauthenticatedError) or code is not None
+        raise _failure(code or type(error).__name__, refused=refused and code not in BUSY) from error
 
 
 def _code(error: Exception) -> str | None:
@@ -203,7 +209,7 @@ def _failure(reason: str, *, refused: bool = False) -> StorageFailed:
         f"refused a request ({reason}). Nothing was changed. Ask the operator to check the settings "
         "CERTSYNC_STORAGE_… and the rights in the bucket, then run again."
         if refused
-        else f"does not answer ({reason}). Nothing was changed. Run it again later; if it stays so, ask the "
-        "operator to look at the storage, CERTSYNC_STORAGE_URL and CERTSYNC_STORAGE_ENDPOINT."
+        else f"cannot be used now ({reason}). Nothing was changed. Run it again later; if it stays so, ask "
+        "the operator to look at the storage, CERTSYNC_STORAGE_URL and CERTSYNC_STORAGE_ENDPOINT."
     )
     return StorageFailed(f"The storage of files {advice}", diagnosis={"error": reason})
