@@ -95,8 +95,8 @@ class Settings(BaseSettings):
         given = (self.storage_endpoint, self.storage_region, self.storage_access_key_id)
         if any(given) and not self.storage_url:
             raise ValueError(
-                f"{PREFIX}STORAGE_URL is missing; give s3://bucket/prefix, or for directories of DATA_DIR remove "
-                f"the other settings {PREFIX}STORAGE_…"
+                f"{PREFIX}STORAGE_URL is missing; give s3://bucket/prefix, or for directories of DATA_DIR "
+                f"remove the other settings {PREFIX}STORAGE_…"
             )
         return self
 

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -38,7 +38,7 @@ from tests.support.imports import (
     write,
     write_file,
 )
-from tests.support.object_storage import PREFIX, Bucket
+from tests.support.object_storage import PREFIX, Bucket, keys
 from tests.support.openssh import OpenSshServer, free_port
 from tests.support.sftp import key_target
 from tests.test_import_fetch import save
@@ -189,6 +189,34 @@ async def test_what_cannot_be_removed_now_is_removed_later(
     monkeypatch.setattr(run_execution, "STRAY_AGE", timedelta(hours=-1))
     await succeed(well, tmp_path / "first" / first["name"])
     assert place not in bucket.listed()
+
+
+@pytest.mark.parametrize("call", ["open", "remove", "list", "check", "put"])
+async def test_every_call_has_a_limit_of_its_own(
+    settings: Settings, call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_store, "SILENCE", timedelta(hours=1))
+    monkeypatch.setattr(object_store, "ANSWER", 0.5)
+    monkeypatch.setattr(object_store, "PROBE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        silent = {
+            "storage_endpoint": f"http://127.0.0.1:{server.getsockname()[1]}",
+            "storage_transfer_timeout": 1.0,
+        }
+        store = ObjectStore(settings.model_copy(update=silent))
+        (tmp_path / "x").write_bytes(b"x")
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "open": lambda: store.open("x"),
+            "remove": lambda: store.remove("x"),
+            "list": lambda: keys(store),
+            "put": lambda: store.put(tmp_path / "x", "x"),
+        }
+        async with asyncio.timeout(SOON):
+            if call == "check":
+                assert "no answer in time" in await store.check()
+                return
+            with pytest.raises(StorageFailed, match="no answer in time"):
+                await calls[call]()
 
 
 HALF = (

@@ -58,13 +58,12 @@ class ObjectStore:
     def __init__(self, settings: Settings) -> None:
         bucket, prefix = _parse_url(settings.storage_url or "")
         self._url = f"s3://{bucket}/{prefix}".rstrip("/")
-        timeout = timedelta(seconds=settings.storage_transfer_timeout)
         self._transfer = settings.storage_transfer_timeout
         self._checked: tuple[float, str] | None = None
         client: ClientConfig = {
             "connect_timeout": CONNECT,
             "read_timeout": SILENCE,
-            "timeout": timeout,
+            "timeout": timedelta(seconds=self._transfer + 5),  # ours, in `_answering`, comes first
             "allow_http": (settings.storage_endpoint or "").startswith("http://"),
         }
         try:
