@@ -92,7 +92,12 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def check_storage(self) -> Self:
         """Refuse settings of a bucket without the bucket: files would lie on each host for itself."""
-        given = (self.storage_endpoint, self.storage_region, self.storage_access_key_id)
+        given = (
+            self.storage_endpoint,
+            self.storage_region,
+            self.storage_access_key_id,
+            self.storage_secret_access_key,
+        )
         if any(given) and not self.storage_url:
             raise ValueError(
                 f"{PREFIX}STORAGE_URL is missing; give s3://bucket/prefix, or for directories of DATA_DIR "

@@ -1,6 +1,5 @@
 """Whole runs over SFTP from a real OpenSSH server: success, fallback, retention, failures (I1, I2, I10)."""
 
-from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from app.models import ConnectionEvent
 from app.models.base import utc_now
 from app.settings import Settings
 from app.storage.download_folder import key
-from app.storage.sftp import SftpTarget
 from tests.support.imports import (
     DISTRICT,
     NAME,
@@ -25,6 +23,7 @@ from tests.support.imports import (
     records,
     row,
     run_import,
+    save,
     select,
     succeed,
     write,
@@ -58,12 +57,6 @@ async def connected(factory: Factory, openssh_server: OpenSshServer, remote: Pat
     await factory.employees.put_all(DISTRICT, [employee("E1", "7", "Smith", "Ann")])
     await save(factory, key_target(openssh_server, directory=str(remote)))
     return factory
-
-
-async def save(factory: Factory, target: SftpTarget) -> None:
-    assert target.private_key
-    fields = {**asdict(target), "private_key": target.private_key}
-    await factory.connections.put(DISTRICT, "admin", fields, None)
 
 
 def put(remote: Path, stamp: str, number: str = "L1") -> Path:

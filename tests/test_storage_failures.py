@@ -33,6 +33,7 @@ from tests.support.imports import (
     records,
     row,
     run_import,
+    save,
     select,
     succeed,
     write,
@@ -41,7 +42,6 @@ from tests.support.imports import (
 from tests.support.object_storage import PREFIX, Bucket, keys
 from tests.support.openssh import OpenSshServer, free_port
 from tests.support.sftp import key_target
-from tests.test_import_fetch import save
 
 SOON = 15.0
 """Seconds within which everything has to end here, where the limits are short."""

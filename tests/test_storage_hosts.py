@@ -31,6 +31,7 @@ from tests.support.imports import (
     row,
     run_import,
     run_table,
+    save,
     select,
     start,
     succeed,
@@ -40,7 +41,6 @@ from tests.support.imports import (
 from tests.support.object_storage import PREFIX, Bucket, content
 from tests.support.openssh import OpenSshServer
 from tests.support.sftp import key_target
-from tests.test_import_fetch import save
 
 PDF = b"%PDF"
 
