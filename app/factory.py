@@ -19,7 +19,8 @@ from app.services.schedule import Schedule
 from app.services.sftp_connection import SftpConnectionService
 from app.services.tasks import TaskService
 from app.settings import Settings
-from app.storage.download_folder import DownloadFolder
+from app.storage.file_store import FileStore, LocalStore
+from app.storage.object_store import ObjectStore
 
 
 class Factory:
@@ -36,14 +37,16 @@ class Factory:
         self.database = Database(settings, statement_limit)
         self.queue = JobQueue(settings)
         self.import_lock = ImportLock(settings)
-        self.downloads = DownloadFolder(settings.data_dir / "downloads")
+        self.files: FileStore = (
+            ObjectStore(settings) if settings.storage_url else LocalStore(settings.data_dir)
+        )
         self.districts = DistrictService(self.database, settings)
-        self.health = HealthService(self.database, self.queue)
+        self.health = HealthService(self.database, self.queue, self.files)
         self.tasks = TaskService(self.database)
         self.schedule = Schedule(self.database, self.queue)
-        self.runs = RunService(self.database, self.queue, self.cipher, settings)
+        self.runs = RunService(self.database, self.queue, self.cipher, self.files)
         self.run_events = RunEvents(self.runs)
-        self.execution = RunExecution(self.database, settings, self.cipher, self.downloads, self.import_lock)
+        self.execution = RunExecution(self.database, settings, self.cipher, self.files, self.import_lock)
         self.editing = RecordEditing(self.database, self.import_lock)
         self.employees = EmployeeService(self.database)
         self.job_classes = JobClassService(self.database)

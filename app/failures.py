@@ -127,6 +127,12 @@ class DatabaseFailed(RunFailure):
     code = "database_error"
 
 
+class StorageFailed(RunFailure):
+    """The place of retained files and reports cannot be reached, or refuses."""
+
+    code = "storage_error"
+
+
 class InternalFailure(RunFailure):
     """A fault of our own; the log has the run id and the traceback."""
 

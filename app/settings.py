@@ -3,7 +3,7 @@
 import os
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -53,6 +53,22 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Base64 keys of 32 bytes, newest first, with commas; default: generated (development).",
     )
+    storage_url: str | None = Field(
+        None,
+        description="`s3://bucket/prefix` for licence files and PDFs; default: directories of `DATA_DIR`.",
+    )
+    storage_endpoint: str | None = Field(
+        None,
+        description="`https://…` of an S3-compatible server; default: Amazon's. `http://` is not encrypted.",
+    )
+    storage_region: str | None = Field(None, description="Region of the bucket; default: that of AWS_REGION.")
+    storage_access_key_id: SecretStr | None = Field(
+        None, description="Access key; default: AWS's own variables, then the role of the machine."
+    )
+    storage_secret_access_key: SecretStr | None = Field(None, description="The access key's secret.")
+    storage_transfer_timeout: float = Field(
+        1800, gt=0, description="Seconds to put a licence file into the bucket, or to get it back."
+    )
     default_timezone: Annotated[str, AfterValidator(check_timezone)] = Field(
         "America/New_York", description="Time zone of a district that names none."
     )
@@ -80,6 +96,22 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severity that is logged."
     )
+
+    @model_validator(mode="after")
+    def check_storage(self) -> Self:
+        """Refuse settings of a bucket without the bucket: files would lie on each host for itself."""
+        given = (
+            self.storage_endpoint,
+            self.storage_region,
+            self.storage_access_key_id,
+            self.storage_secret_access_key,
+        )
+        if any(given) and not self.storage_url:
+            raise ValueError(
+                f"{PREFIX}STORAGE_URL is missing; give s3://bucket/prefix, or for directories of DATA_DIR "
+                f"remove the other settings {PREFIX}STORAGE_…"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from tests.support.api import api, logs
 from tests.support.by_hand import lenient
 from tests.support.databases import empty, migrated_postgres, migrated_sqlite, settings
 from tests.support.imports import factory
+from tests.support.object_storage import bucket, s3_server
 from tests.support.openssh import openssh_password, openssh_server
 from tests.support.postgres import PostgresCluster
 from tests.support.queueing import redis_url, service
@@ -15,6 +16,7 @@ from tests.support.recovery import hasty, unhurried
 
 __all__ = [
     "api",
+    "bucket",
     "empty",
     "factory",
     "hasty",
@@ -25,6 +27,7 @@ __all__ = [
     "openssh_password",
     "openssh_server",
     "redis_url",
+    "s3_server",
     "service",
     "settings",
     "unhurried",

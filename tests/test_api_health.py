@@ -28,6 +28,7 @@ async def test_degraded_without_redis_and_details_only_with_a_token(api: Api) ->
         ("database", "up"),
         ("redis", "down"),
         ("worker", "down"),
+        ("storage", "up"),
     ]
     assert "Redis" in body["components"][1]["detail"]
 

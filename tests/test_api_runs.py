@@ -3,6 +3,7 @@
 import csv
 import io
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,7 +11,7 @@ import pytest
 
 from app.constants import FindingKind, Role, RunKind, RunPhase, RunStatus, RunTrigger, TaskStatus
 from app.models import Run, RunFinding, Task
-from app.services.run_execution import report_path
+from app.storage.run_reports import report_key
 from app.storage.runs import error_log_place
 from tests.support.api import HERE, THERE, Api, places, problem
 
@@ -145,20 +146,23 @@ async def test_report_is_not_there_before_the_run_ends(api: Api) -> None:
         assert int(response.headers["Retry-After"]) > 0
 
 
-async def test_pdf_may_come_after_the_rest(api: Api) -> None:
+async def test_pdf_may_come_after_the_rest(api: Api, tmp_path: Path) -> None:
     await api.add(stored := ended())
     links = (await api.get(f"/runs/{stored.id}")).json()["links"]
     assert (links["report_pdf"], links["error_log"]) == (None, None)
     assert links["report_json"] == f"/api/v1/runs/{stored.id}/report.json"
     problem(await api.get(f"/runs/{stored.id}/report.pdf"), 404, "report-not-ready")
 
-    path = report_path(api.factory.settings, stored.id)
-    path.parent.mkdir()
-    path.write_bytes(b"%PDF-")
     await api.add(other := ended(report_pdf="x", id=uuid4()))
-    path.rename(report_path(api.factory.settings, other.id))
+    problem(await api.get(f"/runs/{other.id}/report.pdf"), 404, "report-not-ready")
+    path = tmp_path / "a.pdf"
+    path.write_bytes(b"%PDF-")
+    await api.factory.files.put(path, report_key(other.id))
+    assert (tmp_path / "reports" / f"{other.id}.pdf").read_bytes() == b"%PDF-"
     pdf = await api.get(f"/runs/{other.id}/report.pdf")
     assert (pdf.headers["content-type"], pdf.content) == ("application/pdf", b"%PDF-")
+    part = await api.get(f"/runs/{other.id}/report.pdf", headers={"Range": "bytes=1-3"})
+    assert (part.status_code, part.content) == (206, b"PDF")
 
 
 SKIPPED: dict[str, Any] = {

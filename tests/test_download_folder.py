@@ -1,139 +1,181 @@
-import errno
+"""The folder of licence files, in directories of this host and in a bucket (I2)."""
+
 import hashlib
 import os
-import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
-from app.failures import FileTooLarge, FileUnreadable, InternalFailure
-from app.storage.download_folder import DownloadFolder
-from app.storage.part_file import PartFile
+from app.constants import FileState
+from app.models import ImportFile
+from app.settings import Settings
+from app.storage.download_folder import DownloadFolder, FileTampered, key
+from app.storage.file_store import FileStore, LocalStore
+from app.storage.object_store import ObjectStore
+from tests.support.object_storage import Bucket, content, keys
 
-HOUR = timedelta(hours=1)
+RETAINED, QUARANTINED = FileState.RETAINED, FileState.QUARANTINED
+CONTENT = b"a licence file\n" * 1_000_000
+"""More than one part of an upload, and several chunks of a download."""
+HOUR, NOW = timedelta(hours=1), timedelta(hours=-1)
+"""How old a stray has to be; what was put a moment ago counts as older than `NOW`, set against its clock."""
+
+
+@pytest.fixture(params=["directories", "bucket"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> FileStore:
+    if request.param == "directories":
+        return LocalStore(tmp_path / "data")
+    bucket: Bucket = request.getfixturevalue("bucket")
+    return ObjectStore(bucket.settings(Settings(data_dir=tmp_path)))
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> DownloadFolder:
-    return DownloadFolder(tmp_path / "data" / "downloads")
+def folder(store: FileStore) -> DownloadFolder:
+    return DownloadFolder(store)
 
 
-def stored(folder: DownloadFolder, district: str = "north", *, hours_old: float = 0) -> str:
-    path = folder.new_path(district)
-    path.write_bytes(b"content")
-    os.utime(path, (time.time() - hours_old * 3600,) * 2)
-    return path.name
+@pytest.fixture
+def fetched(tmp_path: Path) -> Callable[[], Path]:
+    """Makes a new file as a run fetches it."""
+
+    def make() -> Path:
+        path = tmp_path / uuid4().hex
+        path.write_bytes(CONTENT)
+        return path
+
+    return make
 
 
-def test_names_are_made_here_and_directories_are_private(folder: DownloadFolder, tmp_path: Path) -> None:
-    first, second = folder.new_path("north"), folder.new_path("north")
-    assert first != second
-    assert first == folder.path("north", first.name)
-    assert first.parent == tmp_path / "data/downloads/north"
-    assert {p.stat().st_mode & 0o777 for p in (first.parent, first.parent.parent)} == {0o700}
+def row(stored_as: str, state: FileState = RETAINED, content: bytes = CONTENT) -> ImportFile:
+    return ImportFile(
+        district_id="north",
+        name="a.csv",
+        datestamp="2026-01-05T00:00:00",
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        stored_as=stored_as,
+        state=state,
+    )
 
 
 @pytest.mark.parametrize(
     "name", ["", "..", "../../etc/passwd", "a" * 31, "A" * 32, "a" * 32 + "\n", "a" * 32 + ".part"]
 )
-def test_other_names_are_refused(folder: DownloadFolder, name: str) -> None:
-    for use in (folder.path, folder.remove, folder.quarantine):
-        with pytest.raises(ValueError, match="stored file"):
-            use("north", name)
+def test_other_names_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="stored file"):
+        key("north", name, RETAINED)
 
 
-@pytest.mark.parametrize("district", ["", ".", "..", "a/b", "../x", "a\n", "-x", "/etc"])
-def test_other_districts_are_refused(folder: DownloadFolder, district: str) -> None:
+@pytest.mark.parametrize("district", ["", ".", "..", "a/b", "../x", "a\n", "-x", "/etc", ".scratch"])
+def test_other_districts_are_refused(district: str) -> None:
     with pytest.raises(ValueError, match="district"):
-        folder.new_path(district)
-    with pytest.raises(ValueError, match="district"):
-        folder.path(district, "a" * 32)
+        key(district, "a" * 32, RETAINED)
 
 
-def test_quarantine_moves_aside_and_can_be_repeated(folder: DownloadFolder) -> None:
-    name = stored(folder)
-    folder.quarantine("north", name)
-    folder.quarantine("north", name)
-    assert not folder.path("north", name).exists()
-    assert folder.path("north", name, quarantined=True).read_bytes() == b"content"
+@pytest.mark.parametrize("state", FileState)
+async def test_what_was_put_is_got_back(
+    folder: DownloadFolder, store: FileStore, fetched: Callable[[], Path], tmp_path: Path, state: FileState
+) -> None:
+    path = fetched()
+    await folder.put("north", path, state)
+    place = f"downloads/north/{'quarantine/' if state is QUARANTINED else ''}{path.name}"
+    assert await keys(store) == {place}
+    assert await content(store, place) == CONTENT == path.read_bytes()
+    path.unlink()
+    (tmp_path / "scratch").mkdir()
+    got = await folder.get(row(path.name, state), tmp_path / "scratch")
+    assert got.read_bytes() == CONTENT
+    await folder.put("north", got.rename(path), state)  # again, in its own place
+    assert await keys(store) == {place}
+
+
+async def test_a_file_that_is_gone_or_another_is_told(
+    folder: DownloadFolder, store: FileStore, fetched: Callable[[], Path], tmp_path: Path
+) -> None:
     with pytest.raises(FileNotFoundError):
-        folder.quarantine("north", "0" * 32)
+        await folder.get(row("0" * 32), tmp_path)
+    path = fetched()
+    for forged in (CONTENT[:-1] + b"!", CONTENT + b"more"):
+        other = tmp_path / "forged"
+        other.write_bytes(forged)
+        await store.put(other, key("north", path.name, RETAINED))
+        with pytest.raises(FileTampered):
+            await folder.get(row(path.name), tmp_path)
 
 
-def test_remove_takes_both_and_is_content_with_none(folder: DownloadFolder) -> None:
-    retained, refused = stored(folder), stored(folder)
-    folder.quarantine("north", refused)
-    for name in (retained, refused, "0" * 32):
-        folder.remove("north", name)
-    assert not folder.path("north", retained).exists()
-    assert not folder.path("north", refused, quarantined=True).exists()
+async def test_remove_takes_what_it_is_told_and_is_content_with_none(
+    folder: DownloadFolder, store: FileStore, fetched: Callable[[], Path]
+) -> None:
+    first, second = fetched(), fetched()
+    for path in (first, second):
+        for state in FileState:
+            await folder.put("north", path, state)
+    await folder.remove("north", first.name, RETAINED)
+    await folder.remove("north", second.name)
+    await folder.remove("north", "0" * 32)
+    assert await keys(store) == {key("north", first.name, QUARANTINED)}
 
 
-def test_strays_are_removed_and_nothing_else(folder: DownloadFolder) -> None:
-    known, young, stray, refused = (stored(folder, hours_old=hours) for hours in (2, 0, 2, 2))
-    elsewhere = stored(folder, "south", hours_old=2)
-    folder.quarantine("north", refused)
-    directory = folder.path("north", known).parent
+async def test_strays_are_removed_and_nothing_else(
+    folder: DownloadFolder, store: FileStore, fetched: Callable[[], Path]
+) -> None:
+    known, aside, stray, refused, elsewhere, like_it = (fetched() for _ in range(6))
+    for path, state in ((known, RETAINED), (aside, QUARANTINED), (stray, RETAINED), (refused, QUARANTINED)):
+        await folder.put("north", path, state)
+    await folder.put("north", aside, RETAINED)  # a second copy of it, which no row knows
+    await folder.put("south", elsewhere, RETAINED)
+    await folder.put("northern", like_it, RETAINED)
     for name in (f"{'1' * 32}.part", "notes.txt"):
-        (directory / name).touch()
-        os.utime(directory / name, (0, 0))
+        await store.put(known, f"downloads/north/{name}")
+    rows = [row(known.name), row(aside.name, QUARANTINED)]
+    before = await keys(store)
 
-    assert folder.remove_strays("north", {known}, HOUR) == 3
-    assert {path.name for path in directory.iterdir()} == {known, young, "notes.txt", "quarantine"}
-    assert not folder.path("north", stray).exists()
-    assert not folder.path("north", refused, quarantined=True).exists()
-    assert folder.path("south", elsewhere).exists()
-    assert folder.remove_strays("nobody", set(), HOUR) == 0
-
-
-def test_adopt_copies(folder: DownloadFolder, tmp_path: Path) -> None:
-    source = tmp_path / "given.txt"
-    source.write_bytes(b"x" * 3_000_000)
-    received = folder.adopt("north", source, 3_000_000)
-    assert received.path == folder.path("north", received.path.name)
-    assert received.path.read_bytes() == source.read_bytes()
-    assert (received.size, received.sha256) == (3_000_000, hashlib.sha256(b"x" * 3_000_000).hexdigest())
-    assert received.path.stat().st_mode & 0o777 == 0o600
+    assert await folder.remove_strays("north", rows, HOUR) == 0  # all of it is too young
+    assert await keys(store) == before
+    assert await folder.remove_strays("north", rows, NOW) == 4
+    assert await keys(store) == {
+        key("north", known.name, RETAINED),
+        key("north", aside.name, QUARANTINED),
+        "downloads/north/notes.txt",
+        key("south", elsewhere.name, RETAINED),
+        key("northern", like_it.name, RETAINED),
+    }
+    assert await folder.remove_strays("nobody", [], NOW) == 0
 
 
-@pytest.mark.parametrize("kind", ["missing", "symbolic link", "directory", "pipe"])
-def test_adopt_takes_regular_files_only(folder: DownloadFolder, tmp_path: Path, kind: str) -> None:
-    source = tmp_path / "given"
-    if kind == "symbolic link":
-        source.symlink_to("/etc/passwd")
-    elif kind == "directory":
-        source.mkdir()
-    elif kind == "pipe":
-        os.mkfifo(source)
-    with pytest.raises(FileUnreadable, match="link" if "link" in kind else "given"):
-        folder.adopt("north", source, 100)
+async def test_directories_are_private_and_nothing_is_copied(
+    fetched: Callable[[], Path], tmp_path: Path
+) -> None:
+    store, path = LocalStore(tmp_path / "data"), fetched()
+    path.chmod(0o600)
+    os.utime(path, (0, 0))
+    await DownloadFolder(store).put("north", path, QUARANTINED)
+    stored = tmp_path / "data" / "downloads" / "north" / "quarantine" / path.name
+    assert stored.samefile(path)
+    directories = [tmp_path / "data", *(tmp_path / "data").rglob("*/")]
+    assert {directory.stat().st_mode & 0o777 for directory in directories if directory.is_dir()} == {0o700}
+    assert await DownloadFolder(store).remove_strays("north", [], HOUR) == 0  # its age counts from now on
 
 
-def test_adopt_has_a_limit(folder: DownloadFolder, tmp_path: Path) -> None:
-    source = tmp_path / "given"
-    source.write_bytes(b"x" * 101)
-    with pytest.raises(FileTooLarge, match="101 bytes"):
-        folder.adopt("north", source, 100)
-    assert list((tmp_path / "data/downloads/north").iterdir()) == []
+async def test_without_links_a_copy_is_made(
+    fetched: Callable[[], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)  # as on a file system without links
+    store, path = LocalStore(tmp_path / "data"), fetched()
+    await store.put(path, "downloads/north/x")
+    (stored,) = (tmp_path / "data" / "downloads" / "north").iterdir()
+    assert not stored.samefile(path)
+    assert (stored.read_bytes(), stored.stat().st_mode & 0o777) == (CONTENT, 0o600)
 
 
-def test_part_becomes_a_file_only_when_finished(tmp_path: Path) -> None:
-    path = tmp_path / "f"
-    with PartFile(path) as part:
-        part.write(b"half")
-        assert (tmp_path / "f.part").exists()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_full_disk_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)  # a disk that is really full needs a mount
-    with PartFile(tmp_path / "f") as part:
-        part.write(b"data")
-        with pytest.raises(InternalFailure, match="Make room") as caught:
-            part.sync()
-    assert caught.value.diagnosis["error"] == "No space left on device"
-    assert list(tmp_path.iterdir()) == []
+async def test_a_symbolic_link_is_no_stored_file(tmp_path: Path) -> None:
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "x.pdf").symlink_to("/etc/passwd")
+    with pytest.raises(FileNotFoundError):
+        await LocalStore(tmp_path).open("reports/x.pdf")

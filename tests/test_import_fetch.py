@@ -1,6 +1,5 @@
 """Whole runs over SFTP from a real OpenSSH server: success, fallback, retention, failures (I1, I2, I10)."""
 
-from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from app.constants import FileState
 from app.factory import Factory
 from app.models import ConnectionEvent
 from app.models.base import utc_now
-from app.storage.sftp import SftpTarget
+from app.settings import Settings
+from app.storage.download_folder import key
 from tests.support.imports import (
     DISTRICT,
     NAME,
@@ -23,15 +23,26 @@ from tests.support.imports import (
     records,
     row,
     run_import,
+    save,
     select,
     succeed,
     write,
     write_file,
 )
+from tests.support.object_storage import Bucket, content, keys
 from tests.support.openssh import OpenSshServer, free_port
 from tests.support.sftp import key_target
 
 event = ConnectionEvent.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
+
+
+@pytest.fixture(params=["directories", "bucket"])
+def settings(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    """Every test of this file with each kind of store."""
+    if request.param == "directories":
+        return settings
+    bucket: Bucket = request.getfixturevalue("bucket")
+    return bucket.settings(settings)
 
 
 @pytest.fixture
@@ -48,16 +59,17 @@ async def connected(factory: Factory, openssh_server: OpenSshServer, remote: Pat
     return factory
 
 
-async def save(factory: Factory, target: SftpTarget) -> None:
-    assert target.private_key
-    fields = {**asdict(target), "private_key": target.private_key}
-    await factory.connections.put(DISTRICT, "admin", fields, None)
-
-
 def put(remote: Path, stamp: str, number: str = "L1") -> Path:
     path = write_file(remote, [row("7", "Smith", "Ann", number)], stamp)
     path.chmod(0o644)
     return path
+
+
+async def stored(factory: Factory) -> list[str]:
+    """Keys in the store; of what a run had on its host nothing is left."""
+    scratch = factory.settings.data_dir / "downloads" / ".scratch"
+    assert list(scratch.iterdir()) == []
+    return sorted(await keys(factory.files))
 
 
 async def held(factory: Factory) -> list[str]:
@@ -78,7 +90,8 @@ async def test_the_newest_file_is_imported(connected: Factory, remote: Path) -> 
     assert (run.file_name, run.file_reused, run.run_by) == (newest.name, False, USER)
     assert (run.file_size, run.file_datestamp) == (newest.stat().st_size, "2026-02-01T00:00:00")
     (kept,) = await files(connected)
-    assert connected.downloads.path(DISTRICT, kept["stored_as"]).read_bytes() == newest.read_bytes()
+    assert await stored(connected) == [key(DISTRICT, kept["stored_as"], FileState.RETAINED)]
+    assert await content(connected.files, (await stored(connected))[0]) == newest.read_bytes()
     (seen,) = await select(connected, sa.select(event))
     assert (seen["succeeded"], seen["phase"], seen["run_id"]) == (True, "download", run.id)
     assert (await lists(connected, run)).get("warning") is None
@@ -189,14 +202,11 @@ async def test_three_files_are_retained_by_datestamp_then_time(connected: Factor
     await succeed(connected, tmp_path / "a" / NAME.format("20260105"))  # came last, and is the oldest
     names = [file["name"] for file in await files(connected)]
     assert names == [NAME.format(stamp) for stamp in ("20260201", "20260201", "20260301")]
-    on_disk = {
-        path.name for path in connected.downloads.new_path(DISTRICT).parent.iterdir() if path.is_file()
-    }
-    assert {file["stored_as"] for file in await files(connected)} <= on_disk
+    assert len(await stored(connected)) == 3
     await succeed(connected, write_file(tmp_path / "e", [row("7", "Smith", "Ann", "e")], "20260201"))
-    stored = {file["stored_as"]: file for file in await files(connected)}
-    assert len(stored) == 3
-    contents = [connected.downloads.path(DISTRICT, name).read_text() for name in stored]
+    known = [key(DISTRICT, file["stored_as"], FileState.RETAINED) for file in await files(connected)]
+    assert sorted(known) == await stored(connected)
+    contents = [(await content(connected.files, name)).decode() for name in known]
     assert sorted(text.splitlines()[1].split(",")[3] for text in contents) == ["b", "d", "e"]
 
 
@@ -205,15 +215,15 @@ async def test_the_same_file_again_is_one_file(connected: Factory, remote: Path)
     for _ in range(2):
         await succeed(connected, None)
     (kept,) = await files(connected)
-    folder = connected.downloads.new_path(DISTRICT).parent
-    assert [path.name for path in folder.iterdir() if path.is_file()] == [kept["stored_as"]]
+    assert await stored(connected) == [key(DISTRICT, kept["stored_as"], FileState.RETAINED)]
 
 
 async def test_a_refused_file_is_kept_for_a_week(connected: Factory, remote: Path, tmp_path: Path) -> None:
     bad = write_file(tmp_path, [row("none", "Smith", "Ann")], "20260105")
     await run_import(connected, bad)
     (aside,) = await files(connected, FileState.QUARANTINED)
-    path = connected.downloads.path(DISTRICT, aside["stored_as"], quarantined=True)
+    place = key(DISTRICT, aside["stored_as"], FileState.QUARANTINED)
+    assert await content(connected.files, place) == bad.read_bytes()
     put(remote, "20260106")
     for days, there in ((6, True), (8, False)):
         then = utc_now() - timedelta(days=days)
@@ -222,5 +232,5 @@ async def test_a_refused_file_is_kept_for_a_week(connected: Factory, remote: Pat
             sa.update(import_file).where(import_file.c.id == aside["id"]).values(fetched_at=then),
         )
         await succeed(connected, None)
-        assert path.exists() is there
+        assert (place in await stored(connected)) is there
         assert bool(await files(connected, FileState.QUARANTINED)) is there

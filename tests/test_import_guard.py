@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from app.constants import FileState
 from app.factory import Factory
+from app.storage.download_folder import key
 from tests.support.imports import (
     COLUMNS,
     DISTRICT,
@@ -24,6 +25,7 @@ from tests.support.imports import (
     succeed,
     write_file,
 )
+from tests.support.object_storage import content
 
 PEOPLE = 40
 
@@ -85,8 +87,8 @@ async def assert_refused(
         FileState.QUARANTINED,
         run.file_sha256,
     )
-    stored = factory.downloads.path(DISTRICT, aside["stored_as"], quarantined=True)
-    assert hashlib.sha256(stored.read_bytes()).hexdigest() == run.file_sha256
+    stored = await content(factory.files, key(DISTRICT, aside["stored_as"], FileState.QUARANTINED))
+    assert hashlib.sha256(stored).hexdigest() == run.file_sha256
     return (await lists(factory, run)).get("rejected", [])
 
 
@@ -186,5 +188,5 @@ async def test_two_gigabytes_are_refused_unread(imported: Factory, tmp_path: Pat
     run = await run_import(imported, path)
     assert (run.status, run.failure_code) == ("failed", "file_too_large")
     assert await records(imported) == before
-    folder = imported.downloads.new_path(DISTRICT).parent
-    assert sum(found.stat().st_size for found in folder.iterdir() if found.is_file()) < 1 << 20
+    folder = imported.settings.data_dir / "downloads"
+    assert sum(found.stat().st_size for found in folder.rglob("*") if found.is_file()) < 1 << 20

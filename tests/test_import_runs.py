@@ -16,7 +16,7 @@ from app.models import Run
 from app.models.base import utc_now
 from app.pipeline import heartbeat, plan
 from app.pipeline.fetch import FetchedFile, Fetcher
-from app.pipeline.layout import layout_for_state
+from app.pipeline.layout import Layout
 from app.pipeline.pdf import render_pdf
 from app.services import run_execution
 from app.services.run_execution import MAX_ATTEMPTS
@@ -172,8 +172,10 @@ async def cancel_before_replace(
 async def test_a_cancelled_run_is_put_back_and_taken_up_again(
     district: Factory, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def from_state(fetcher: Fetcher, *_: object) -> FetchedFile:
-        return await fetcher.from_disk(DISTRICT, file, layout_for_state("VT"))
+    async def from_state(
+        fetcher: Fetcher, _district: str, _run: UUID, layout: Layout, scratch: Path, *_: object
+    ) -> FetchedFile:
+        return await fetcher.from_disk(file, layout, scratch)
 
     monkeypatch.setattr(Fetcher, "from_state", from_state)
     run = await start(district)
@@ -279,4 +281,6 @@ async def test_a_failed_pdf_leaves_the_import_and_is_made_later(
     await district.execution.execute(run.id)
     again = await district.runs.get(DISTRICT, run.id)
     assert (again.status, again.attempt) == ("succeeded", 1)
-    assert (await district.runs.pdf(DISTRICT, run.id)).read_bytes().startswith(b"%PDF-")
+    pdf = await district.runs.pdf(DISTRICT, run.id)
+    assert isinstance(pdf, Path)
+    assert pdf.read_bytes().startswith(b"%PDF-")

@@ -1,5 +1,6 @@
 """Runs: start, follow, and read what they found."""
 
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -96,10 +97,13 @@ async def cancel_run(caller: Admin, factory: FactoryDep, run_id: UUID, idempoten
     response_class=FileResponse,
     responses=media("application/pdf", {"type": "string", "format": "binary"}),
 )
-async def get_report_pdf(caller: Viewer, factory: FactoryDep, run_id: UUID) -> FileResponse:
+async def get_report_pdf(caller: Viewer, factory: FactoryDep, run_id: UUID) -> Response:
     """Return the summary report; it may come a little after the run ends."""
-    path = await factory.runs.pdf(caller.district, run_id)
-    return FileResponse(path, media_type="application/pdf", filename=f"import-report-{run_id}.pdf")
+    pdf, name = await factory.runs.pdf(caller.district, run_id), f"import-report-{run_id}.pdf"
+    if isinstance(pdf, Path):
+        return FileResponse(pdf, media_type="application/pdf", filename=name)
+    headers = {"Content-Length": str(pdf.size), "Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(pdf.chunks, headers=headers, media_type="application/pdf")
 
 
 @router.get(

@@ -79,8 +79,8 @@ def show_inspection(out: Console, path: Path, found: Inspection) -> None:
         out.print(rejected)
 
 
-def show_run(out: Console, run: Run, pdf: Path | None) -> None:
-    """Print how a run ended, its figures, and the path of its PDF alone on a line."""
+def show_run(out: Console, run: Run, pdf: str | None) -> None:
+    """Print how a run ended, its figures, and where its PDF lies, alone on a line."""
     if run.summary is None:
         reason = escape(run.failure_message or "")
         out.print(f"[bold red]The {run.kind} failed[/] ({run.failure_code}). {reason}")
@@ -94,4 +94,4 @@ def show_run(out: Console, run: Run, pdf: Path | None) -> None:
         if told := notice(run):
             out.print(told)
     if pdf is not None:
-        out.print(str(pdf), soft_wrap=True, highlight=False, markup=False)
+        out.print(pdf, soft_wrap=True, highlight=False, markup=False)

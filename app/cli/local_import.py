@@ -9,7 +9,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from app.constants import FINAL_STATUSES
 from app.factory import Factory
 from app.models import Run
-from app.services.run_execution import report_path
 from app.services.runs import RunOptions
 
 POLL = 0.2  # seconds between two looks at the run's progress
@@ -17,8 +16,8 @@ POLL = 0.2  # seconds between two looks at the run's progress
 
 async def import_local_file(
     factory: Factory, out: Console, file: Path, district: str, user: str, options: RunOptions
-) -> tuple[Run, Path | None]:
-    """Import or preview `file`, showing progress; return the ended run and its PDF, if that could be made.
+) -> tuple[Run, str | None]:
+    """Import or preview `file`, showing progress; return the ended run and where its PDF lies.
 
     Raises RunInProgressError while another run of the district is unfinished, NotFoundError for an
     unknown district.
@@ -40,4 +39,4 @@ async def import_local_file(
     await work
     run = await factory.runs.get(district, run.id)
     assert run.status in FINAL_STATUSES, "an execution that returns has ended its run"
-    return run, report_path(factory.settings, run.id).absolute() if run.report_pdf else None
+    return run, factory.runs.pdf_address(run)

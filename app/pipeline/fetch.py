@@ -20,7 +20,8 @@ from app.failures import NoFile, RunFailure
 from app.pipeline.layout import Layout
 from app.settings import Settings
 from app.storage import connection_events, import_files, sftp_connection
-from app.storage.download_folder import DownloadFolder
+from app.storage.download_folder import DownloadFolder, FileTampered
+from app.storage.scratch import adopt, new_path
 from app.storage.sftp import SftpLimits, SftpSession, SftpTarget, open_sftp
 
 log = structlog.get_logger()
@@ -36,6 +37,11 @@ class FetchedFile:
     sha256: str
     size: int
     reused: bool = False
+
+    @property
+    def to_keep(self) -> bool:
+        """Whether the file may be stored: one without a datestamp has no order, a reused one is stored."""
+        return not self.reused and self.datestamp is not None
 
 
 def sftp_limits(settings: Settings) -> SftpLimits:
@@ -58,9 +64,14 @@ class Fetcher:
     downloads: DownloadFolder
 
     async def from_state(
-        self, district_id: str, run_id: UUID, layout: Layout, progress: Callable[[int, int], None]
+        self,
+        district_id: str,
+        run_id: UUID,
+        layout: Layout,
+        scratch: Path,
+        progress: Callable[[int, int], None],
     ) -> FetchedFile:
-        """Fetch the newest recognised file, or fall back on the newest retained one.
+        """Fetch the newest recognised file into `scratch`, or fall back on the newest retained one.
 
         Raises RunFailure: NoFile when there is neither, and whatever ends a connection; that never falls
         back, since nobody knows what lies there.
@@ -71,7 +82,7 @@ class Fetcher:
             files = await session_.list_files(layout.datestamp)
             if files:
                 newest = files[0]
-                received = await session_.receive(newest, self.downloads.new_path(district_id), progress)
+                received = await session_.receive(newest, new_path(scratch), progress)
                 return FetchedFile(
                     path=received.path,
                     name=newest.name,
@@ -79,12 +90,12 @@ class Fetcher:
                     sha256=received.sha256,
                     size=received.size,
                 )
-        return await self._retained(district_id, target.directory)
+        return await self._retained(district_id, target.directory, scratch)
 
-    async def from_disk(self, district_id: str, path: Path, layout: Layout) -> FetchedFile:
+    async def from_disk(self, path: Path, layout: Layout, scratch: Path) -> FetchedFile:
         """Take a copy of a local file; its name may be any, but only a datestamped one is retained."""
         limit = self.settings.max_file_bytes
-        received = await asyncio.to_thread(self.downloads.adopt, district_id, path, limit)
+        received = await asyncio.to_thread(adopt, path, new_path(scratch), limit)
         datestamp = layout.datestamp(path.name)
         return FetchedFile(
             path=received.path,
@@ -94,14 +105,18 @@ class Fetcher:
             size=received.size,
         )
 
-    async def _retained(self, district_id: str, directory: str) -> FetchedFile:
+    async def _retained(self, district_id: str, directory: str, scratch: Path) -> FetchedFile:
         async with self.database.engine.connect() as connection:
             retained = await import_files.retained(connection, district_id)
         for kept in retained:
-            path = self.downloads.path(district_id, kept.stored_as)
-            if path.exists():
+            try:
+                path = await self.downloads.get(kept, scratch)
+            except FileNotFoundError:
+                log.warning("retained_file_gone", file_id=str(kept.id))
+            except FileTampered:
+                log.warning("retained_file_tampered", file_id=str(kept.id))
+            else:
                 return FetchedFile(path, kept.name, kept.datestamp, kept.sha256, kept.size, reused=True)
-            log.warning("retained_file_gone", file_id=str(kept.id))
         raise NoFile(
             f"There is no licence file in the directory {directory!r} of the state's server, and none of "
             "an earlier import is retained. Nothing was changed. Check the directory, or ask the state "

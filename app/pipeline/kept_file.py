@@ -27,10 +27,9 @@ def warning_of(file: FetchedFile, newest_imported: str | None) -> str | None:
 def kept_file(file: FetchedFile, state: FileState, run: Run, now: datetime) -> KeptFile | None:
     """Return the row of a fetched file that is to be retained or quarantined.
 
-    None for a file without a datestamp, which cannot be put in order, and for a reused one, which is
-    recorded already.
+    None for a file that is not `to_keep`.
     """
-    if file.reused or file.datestamp is None:
+    if not file.to_keep:
         return None
     return {
         "id": uuid4(),

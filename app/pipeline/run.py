@@ -44,7 +44,11 @@ log = structlog.get_logger()
 
 @dataclass
 class ImportRun:
-    """One execution of one run, by `owner`; `local_path` is the file of an import without SFTP."""
+    """One execution of one run, by `owner`; `local_path` is the file of an import without SFTP.
+
+    `stored` tells that `file` is in the store as a retained one, `aside` as a refused one; whether it stays
+    there, the transaction that ends the run decides.
+    """
 
     fetcher: Fetcher
     lock: ImportLock
@@ -53,8 +57,11 @@ class ImportRun:
     district: District
     layout: Layout
     progress: Progress
+    scratch: Path
     local_path: Path | None = None
     file: FetchedFile | None = None
+    stored: bool = False
+    aside: bool = False
     writer: FindingWriter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,13 +84,13 @@ class ImportRun:
 
     async def _fetch(self) -> FetchedFile:
         self.progress.enter(RunPhase.FETCH)
-        district_id = self.district.id
         if self.local_path is not None:
-            return await self.fetcher.from_disk(district_id, self.local_path, self.layout)
+            return await self.fetcher.from_disk(self.local_path, self.layout, self.scratch)
         return await self.fetcher.from_state(
-            district_id,
+            self.district.id,
             self.run.id,
             self.layout,
+            self.scratch,
             lambda done, total: self.progress.at(RunPhase.FETCH, done, total),
         )
 
@@ -135,25 +142,26 @@ class ImportRun:
                     await plan.match()
                 await plan.compare()
             await plan.connection.commit()
+            if not preview and file.to_keep and not self.stored:
+                await self.fetcher.downloads.put(self.district.id, file.path, FileState.RETAINED)
+                self.stored = True
             moved = await (plan.moved() if preview else self._replace(plan, file, under_guard))
             if moved is None or (preview and number == PASSES):
                 break
             log.info("planned_again", run_id=str(self.run.id), moved=moved.value)
         if preview:
-            await self._end_preview(plan, file)
+            await self._end_preview(plan)
         elif any(difference.changes_much() for difference in plan.differences):
             await statistics.learn_records(plan.connection)
         await plan.connection.commit()
 
-    async def _end_preview(self, plan: Plan, file: FetchedFile) -> None:
-        """End a preview with what an import would do (I14); what was fetched for it is not kept."""
+    async def _end_preview(self, plan: Plan) -> None:
+        """End a preview with what an import would do (I14)."""
         async with self.fetcher.database.write() as session:
             connection = await session.connection()
             self.progress.ending = True
             if not await self._finish(connection, plan, utc_now()):
                 raise OwnershipLostError
-        if not file.reused:
-            self.fetcher.downloads.remove(self.district.id, file.path.name)
 
     async def _replace(self, plan: Plan, file: FetchedFile, under_guard: Moved | None) -> Moved | None:
         """Replace the records while writers are kept out (I6).
@@ -180,7 +188,7 @@ class ImportRun:
         if moved is not None:
             await self._unmark()
         elif superseded:
-            self.fetcher.downloads.remove(self.district.id, superseded)
+            await self.fetcher.downloads.remove(self.district.id, superseded, FileState.RETAINED)
         return moved
 
     @asynccontextmanager

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.database import Database
 from app.job_queue import JobQueue
 from app.migrations import known_revisions, schema_fault
+from app.storage.file_store import FileStore
 
 CHECK_SECONDS = 5.0
 """A check that takes longer counts as failed: whoever asks has a limit of its own."""
@@ -42,8 +43,9 @@ class Component:
 class HealthService:
     """Checks the parts, all at once."""
 
-    def __init__(self, database: Database, queue: JobQueue) -> None:
+    def __init__(self, database: Database, queue: JobQueue, files: FileStore) -> None:
         self._database = database
+        self._files = files
         self._queue = queue
         known_revisions()  # reads the migrations now, not while a probe waits
 
@@ -54,6 +56,7 @@ class HealthService:
                 _component("database", self._check_database, needed=True),
                 _component("redis", self._check_redis, needed=False),
                 _component("worker", self._check_worker, needed=False),
+                _component("storage", self._files.check, needed=False),
             )
         )
         down = [component for component in components if not component.up]

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
@@ -28,6 +29,8 @@ from app.services.run_failures import as_failure, error_log, reassuring
 from app.settings import Settings
 from app.storage import due_runs, import_files, run_reports, runs
 from app.storage.download_folder import DownloadFolder
+from app.storage.file_store import FileStore
+from app.storage.scratch import scratch_directory
 
 MAX_ATTEMPTS = 5
 """A run that took so many workers down is ended instead of taking another."""
@@ -51,15 +54,16 @@ class RunExecution:
         database: Database,
         settings: Settings,
         cipher: Cipher,
-        downloads: DownloadFolder,
+        files: FileStore,
         lock: ImportLock,
     ) -> None:
         self._database = database
         self._settings = settings
-        self._downloads = downloads
+        self._files = files
+        self._downloads = DownloadFolder(files)
         self._cipher = cipher
         self._lock = lock
-        self._fetcher = Fetcher(database, settings, cipher, downloads)
+        self._fetcher = Fetcher(database, settings, cipher, self._downloads)
 
     async def execute(self, run_id: UUID, local_path: Path | None = None) -> None:
         """Execute the run if it is there to be taken; failures end it and are not raised.
@@ -111,17 +115,19 @@ class RunExecution:
                 asyncio.timeout(self._settings.run_timeout),
             ):
                 district = await self._district(run.district_id)
-                importing = ImportRun(
-                    self._fetcher,
-                    self._lock,
-                    run,
-                    run.owner,
-                    district,
-                    layout_of(district),
-                    progress,
-                    local_path,
-                )
-                await importing.execute()
+                with scratch_directory(self._settings) as scratch:
+                    importing = ImportRun(
+                        self._fetcher,
+                        self._lock,
+                        run,
+                        run.owner,
+                        district,
+                        layout_of(district),
+                        progress,
+                        scratch,
+                        local_path,
+                    )
+                    await self._execute(importing)
             log.info("run_succeeded", kind=run.kind.value)
         except OwnershipLostError:
             log.warning("run_lost", reason="it was ended or taken over by another worker")
@@ -133,6 +139,20 @@ class RunExecution:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the run has to end
             await self._fail(run, as_failure(error, self._settings), importing)
+
+    async def _execute(self, importing: ImportRun) -> None:
+        """Do the import; put a refused file aside as long as it is at hand and the run is ours."""
+        try:
+            await importing.execute()
+        except RunFailure as failure:
+            run, file = importing.run, importing.file
+            if failure.refuses_file and run.kind is RunKind.IMPORT and file is not None and file.to_keep:
+                try:
+                    await self._downloads.put(run.district_id, file.path, FileState.QUARANTINED)
+                    importing.aside = True
+                except RunFailure as unstored:  # why the file was refused tells more than this
+                    log.warning("refused_file_not_kept", code=unstored.code)
+            raise
 
     async def _district(self, district_id: str) -> District:
         async with self._database.read() as session:
@@ -152,12 +172,11 @@ class RunExecution:
         log.info("run_cancelled" if run.from_disk else "run_put_back")
 
     async def _fail(self, run: Run, failure: RunFailure, importing: ImportRun | None) -> None:
-        """End the run as failed; put a refused file aside. Does nothing if the import was committed."""
+        """End the run as failed, and record a file put aside. Does nothing if the import was committed."""
         assert run.owner is not None
         file = importing.file if importing else None
-        own = file if file and not file.reused else None
-        aside = own if failure.refuses_file and run.kind is RunKind.IMPORT else None
         now = utc_now()
+        aside = file if importing and importing.aside else None
         kept = kept_file(aside, FileState.QUARANTINED, run, now) if aside else None
         async with self._database.write() as session:
             connection = await session.connection()
@@ -178,12 +197,10 @@ class RunExecution:
         if not ended:
             log.warning("failure_after_end", code=failure.code)
             return
-        if aside:
-            self._downloads.quarantine(run.district_id, aside.path.name)
-        elif own:
-            self._downloads.remove(run.district_id, own.path.name)
+        if file and importing and importing.stored:
+            await self._downloads.remove(run.district_id, file.path.name, FileState.RETAINED)
         if superseded:
-            self._downloads.remove(run.district_id, superseded)
+            await self._downloads.remove(run.district_id, superseded, FileState.QUARANTINED)
         log.warning("run_failed", code=failure.code)
 
     def _error_log(self, run: Run, failure: RunFailure) -> str:
@@ -208,13 +225,10 @@ class RunExecution:
             assert district is not None
             connection = await session.connection()
             report = await report_data(connection, run, district, limit=self._settings.pdf_rows)
-        await self._tidy(run.district_id)
-        target = report_path(self._settings, run_id)
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key = run_reports.report_key(run_id)
         try:
-            await render_pdf(
-                report, target, timeout=self._settings.pdf_timeout, max_rows=self._settings.pdf_rows
-            )
+            await self._tidy(run.district_id)
+            await self._make_pdf(report, key)
         except asyncio.CancelledError:
             await self._end_report_try(run_id, counts=False)
             raise
@@ -223,12 +237,24 @@ class RunExecution:
             log.error("pdf_failed", reason=str(error))  # noqa: TRY400 - the reason says it all
             await self._end_report_try(run_id, counts=True)
             return
+        except RunFailure as failure:  # of the store, which is tried again as long as it is away
+            log.warning("report_put_off", code=failure.code)
+            await self._end_report_try(run_id, counts=False, at_once=False)
+            return
         async with self._database.write() as session:
-            await run_reports.note_pdf(await session.connection(), run_id, target.name)
+            await run_reports.note_pdf(await session.connection(), run_id, Path(key).name)
 
-    async def _end_report_try(self, run_id: UUID, *, counts: bool) -> None:
+    async def _make_pdf(self, report: dict[str, Any], key: str) -> None:
+        settings = self._settings
+        with scratch_directory(settings) as scratch:
+            pdf = scratch / Path(key).name
+            await render_pdf(report, pdf, timeout=settings.pdf_timeout, max_rows=settings.pdf_rows)
+            await self._files.put(pdf, key)
+
+    async def _end_report_try(self, run_id: UUID, *, counts: bool, at_once: bool = True) -> None:
         async with self._database.write() as session:
-            await run_reports.end_try(await session.connection(), run_id, counts=counts)
+            connection = await session.connection()
+            await run_reports.end_try(connection, run_id, counts=counts, at_once=at_once)
 
     async def _tidy(self, district_id: str) -> None:
         """Keep the newest retained files and refused ones for their week; remove the rest (I2)."""
@@ -242,10 +268,10 @@ class RunExecution:
                 utc_now() - timedelta(days=settings.quarantine_days),
             )
             await import_files.remove(connection, district_id, [file.id for file in surplus])
-            known = await import_files.stored_names(connection, district_id)
+            known = await import_files.known(connection, district_id)
         for file in surplus:
-            self._downloads.remove(district_id, file.stored_as)
-        self._downloads.remove_strays(district_id, known, STRAY_AGE)
+            await self._downloads.remove(district_id, file.stored_as, file.state)
+        await self._downloads.remove_strays(district_id, known, STRAY_AGE)
 
 
 def check_attempts(run: Run) -> None:
@@ -267,8 +293,3 @@ def layout_of(district: District) -> Layout:
 def report_lease(settings: Settings) -> timedelta:
     """Return how long one try at a PDF may take, before somebody else may try."""
     return timedelta(seconds=settings.pdf_timeout) + REPORT_SLACK
-
-
-def report_path(settings: Settings, run_id: UUID) -> Path:
-    """Return where a run's PDF lies."""
-    return settings.data_dir / "reports" / f"{run_id}.pdf"

@@ -12,16 +12,22 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.constants import FINAL_STATUSES, FindingKind, RunKind, RunStatus, RunTrigger
 from app.crypto import Cipher
 from app.database import Database
-from app.errors import NotFoundError, ReportNotReadyError, RunInProgressError, RunNotCancellableError
+from app.errors import (
+    NotFoundError,
+    ReportNotReadyError,
+    RunInProgressError,
+    RunNotCancellableError,
+    ServiceUnavailableError,
+)
+from app.failures import StorageFailed
 from app.job_queue import JobQueue
 from app.models import Run
 from app.models.base import utc_now
 from app.pipeline.report import kinds_of, outline
 from app.services.idempotency import NO_KEY, Once
-from app.services.run_execution import report_path
 from app.services.schedule import after_cancel
-from app.settings import Settings
 from app.storage import districts, due_runs, run_ends, run_findings, run_reports, runs, tasks
+from app.storage.file_store import FileStore, RemoteObject
 from app.storage.pages import Page, PageRequest
 
 RETRY_SECONDS = 2
@@ -40,11 +46,11 @@ class RunOptions:
 class RunService:
     """Use cases of runs, each in its own transaction."""
 
-    def __init__(self, database: Database, queue: JobQueue, cipher: Cipher, settings: Settings) -> None:
+    def __init__(self, database: Database, queue: JobQueue, cipher: Cipher, files: FileStore) -> None:
         self._database = database
         self._queue = queue
         self._cipher = cipher
-        self._settings = settings
+        self._files = files
 
     async def start(
         self, district_id: str, task_id: UUID, user: str, options: RunOptions, once: Once = NO_KEY
@@ -144,20 +150,32 @@ class RunService:
             raise not_ready("The run has not ended yet.")
         return run
 
-    async def pdf(self, district_id: str, run_id: UUID) -> Path:
-        """Return the path of the run's PDF; raises ReportNotReadyError until it is made.
+    async def pdf(self, district_id: str, run_id: UUID) -> Path | RemoteObject:
+        """Return the run's PDF, as the store has it; raises ReportNotReadyError until it is made.
 
-        Raises NotFoundError when there will be none.
+        Raises NotFoundError when there will be none, ServiceUnavailableError when the store does not answer.
         """
         run = await self.ended(district_id, run_id)
         if run.status is RunStatus.CANCELLED:
             raise NotFoundError("The run was cancelled, so it has no PDF.")
-        path = report_path(self._settings, run.id)
         if run.report_pdf is None and run.report_tries >= run_reports.TRIES:
             raise NotFoundError("The PDF could not be made; the same facts are in report.json.")
-        if run.report_pdf is None or not path.exists():
-            raise not_ready("The PDF is still being made; the same facts are in report.json.")
-        return path
+        pending = not_ready("The PDF is still being made; the same facts are in report.json.")
+        if run.report_pdf is None:
+            raise pending
+        try:
+            return await self._files.open(run_reports.report_key(run.id))
+        except FileNotFoundError:
+            raise pending from None
+        except StorageFailed as error:
+            raise ServiceUnavailableError(
+                "The storage of files does not answer. Try again; the same facts are in report.json.",
+                headers={"Retry-After": "5"},
+            ) from error
+
+    def pdf_address(self, run: Run) -> str | None:
+        """Return where the run's PDF lies, for who may look there; None as long as there is none."""
+        return self._files.address(run_reports.report_key(run.id)) if run.report_pdf else None
 
     async def report(self, district_id: str, run_id: UUID) -> tuple[Run, dict[str, Any]]:
         """Return a run that has ended and its report; the lists, which can be long, come from `items`."""

@@ -81,16 +81,15 @@ async def remove(connection: AsyncConnection, district_id: str, ids: list[UUID])
     )
 
 
-async def stored_names(connection: AsyncConnection, district_id: str) -> set[str]:
-    """Return the `stored_as` of every file that a row knows."""
-    query = sa.select(import_file.c.stored_as).where(import_file.c.district_id == district_id)
-    return set((await connection.execute(query)).scalars())
+async def known(connection: AsyncConnection, district_id: str) -> list[ImportFile]:
+    """Return every row of the district."""
+    return await _of(connection, district_id, *FileState)
 
 
-async def _of(connection: AsyncConnection, district_id: str, state: FileState) -> list[ImportFile]:
+async def _of(connection: AsyncConnection, district_id: str, *states: FileState) -> list[ImportFile]:
     query = (
         sa.select(import_file)
-        .where(import_file.c.district_id == district_id, import_file.c.state == state)
+        .where(import_file.c.district_id == district_id, import_file.c.state.in_(states))
         .order_by(*_NEWEST_FIRST)
     )
     return [ImportFile(**row) for row in (await connection.execute(query)).mappings()]

@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -74,22 +74,27 @@ class PartFile:
             self._part.rename(self._path)
         return Received(self._path, self._digest.hexdigest(), self.size)
 
-    @contextmanager
-    def _disk(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = (
-                "is full. Make room on it, or move DATA_DIR to a larger one,"
-                if error.errno in _FULL
-                else f"refused a file ({error.strerror}). Check DATA_DIR and its permissions,"
-            )
-            raise InternalFailure(
-                f"The disk of this service {reason} then run again. Nothing was changed.",
-                diagnosis={
-                    "exception": type(error).__name__,
-                    "error": error.strerror,
-                    "path": str(self._part),
-                    "bytes_written": self.size,
-                },
-            ) from error
+    def _disk(self) -> AbstractContextManager[None]:
+        return disk_failures(self._part, self.size)
+
+
+@contextmanager
+def disk_failures(path: Path, bytes_written: int = 0) -> Iterator[None]:
+    """Raise the errors of this host's disk as InternalFailure that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        reason = (
+            "is full. Make room on it, or move DATA_DIR to a larger one,"
+            if error.errno in _FULL
+            else f"refused a file ({error.strerror}). Check DATA_DIR and its permissions,"
+        )
+        raise InternalFailure(
+            f"The disk of this service {reason} then run again. Nothing was changed.",
+            diagnosis={
+                "exception": type(error).__name__,
+                "error": error.strerror,
+                "path": str(path),
+                "bytes_written": bytes_written,
+            },
+        ) from error

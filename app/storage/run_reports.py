@@ -1,6 +1,7 @@
 """Which ended runs still need their PDF, and who makes it. A cancelled run gets none."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -13,6 +14,11 @@ run = Run.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
 TRIES = 3
 """How often the PDF of a run is tried before it is given up."""
+
+
+def report_key(run_id: UUID) -> str:
+    """Return the key of a run's PDF in the store."""
+    return f"reports/{run_id}.pdf"
 
 
 def _untried(now: datetime, lease: timedelta) -> sa.ColumnElement[bool]:
@@ -38,11 +44,17 @@ async def try_report(connection: AsyncConnection, run_id: UUID, now: datetime, l
     return tried.rowcount == 1
 
 
-async def end_try(connection: AsyncConnection, run_id: UUID, *, counts: bool) -> None:
-    """Let the next try at a PDF begin at once; one that an orderly stop ended does not count."""
-    ended = sa.update(run).where(run.c.id == run_id, run.c.report_pdf.is_(None))
-    tries = run.c.report_tries if counts else run.c.report_tries - 1
-    await connection.execute(ended.values(report_tries=tries, report_tried_at=None))
+async def end_try(connection: AsyncConnection, run_id: UUID, *, counts: bool, at_once: bool = True) -> None:
+    """End a try at a PDF that made none; the next may begin at once, or else when its lease is over.
+
+    One that an orderly stop or a lost store ended does not count.
+    """
+    values: dict[str, Any] = {} if counts else {"report_tries": run.c.report_tries - 1}
+    if at_once:
+        values["report_tried_at"] = None
+    await connection.execute(
+        sa.update(run).where(run.c.id == run_id, run.c.report_pdf.is_(None)).values(values)
+    )
 
 
 async def note_pdf(connection: AsyncConnection, run_id: UUID, name: str) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from app.models import Certification, District, Employee, Endorsement, ImportFil
 from app.services import run_execution
 from app.services.runs import RunOptions
 from app.settings import Settings
+from app.storage.sftp import SftpTarget
 
 DISTRICT = "default"
 TIMEZONE = "America/New_York"
@@ -127,6 +129,13 @@ async def succeed(factory: Factory, path: Path | None, district_id: str = DISTRI
     run = await run_import(factory, path, district_id, accept_shrink=True)
     assert run.status == "succeeded", run.failure_message
     return run
+
+
+async def save(factory: Factory, target: SftpTarget) -> None:
+    """Save the connection of the district."""
+    assert target.private_key
+    fields = {**asdict(target), "private_key": target.private_key}
+    await factory.connections.put(DISTRICT, "admin", fields, None)
 
 
 async def select(factory: Factory, query: Any) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from app.factory import Factory
 from app.job_queue import JobQueue
 from app.models import IdempotencyKey, Task
 from app.pipeline.fetch import FetchedFile, Fetcher
-from app.pipeline.layout import layout_for_state
+from app.pipeline.layout import Layout
 from app.services import run_execution
 from app.settings import Settings
 from tests.support.by_hand import forget_everything
@@ -62,11 +62,13 @@ class SmallWorld:
         self.ended: dict[UUID, dict[str, Any]] = {}
         self.begun: dict[tuple[UUID, Any], UUID] = {}
 
-    async def fetch(self, fetcher: Fetcher, district_id: str, run_id: UUID, *_: object) -> FetchedFile:
+    async def fetch(
+        self, fetcher: Fetcher, _district: str, run_id: UUID, layout: Layout, scratch: Path, *_: object
+    ) -> FetchedFile:
         step, self.meanwhile = self.meanwhile, None
         if step is not None:
             await step(run_id)
-        return await fetcher.from_disk(district_id, self.files[self.file], layout_for_state("VT"))
+        return await fetcher.from_disk(self.files[self.file], layout, scratch)
 
     async def at_once(self, step: Callable[[Factory], Awaitable[T]], times: int) -> list[T | BaseException]:
         """Do a step so many times at once, in one process and in the other."""
