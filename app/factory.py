@@ -14,6 +14,7 @@ from app.services.job_classes import JobClassService
 from app.services.record_editing import RecordEditing
 from app.services.run_events import RunEvents
 from app.services.run_execution import RunExecution
+from app.services.run_reporting import RunReporting
 from app.services.runs import RunService
 from app.services.schedule import Schedule
 from app.services.sftp_connection import SftpConnectionService
@@ -47,6 +48,7 @@ class Factory:
         self.runs = RunService(self.database, self.queue, self.cipher, self.files)
         self.run_events = RunEvents(self.runs)
         self.execution = RunExecution(self.database, settings, self.cipher, self.files, self.import_lock)
+        self.reporting = RunReporting(self.database, settings, self.files)
         self.editing = RecordEditing(self.database, self.import_lock)
         self.employees = EmployeeService(self.database)
         self.job_classes = JobClassService(self.database)

@@ -17,7 +17,7 @@ from app.pipeline.fetch import Fetcher
 from app.services.runs import RunOptions
 from app.storage import due_runs, run_reports, runs
 from tests.support.api import HERE, THERE, Api, problem
-from tests.support.imports import DISTRICT, row, write_file
+from tests.support.imports import DISTRICT, execute, row, write_file
 from tests.support.processes import until_async
 from tests.support.runs import ended_run, inactive_task, running, waiting_run
 
@@ -130,8 +130,8 @@ async def test_cancelled_run_has_no_pdf_but_a_report(api: Api) -> None:
     assert (await api.call("GET", links["report_json"].removeprefix("/api/v1"))).status_code == 200
     assert "cancelled" in problem(await api.get(f"/runs/{run.id}/report.pdf"), 404, "not-found")["detail"]
     later = utc_now() + timedelta(hours=1)
-    assert await do(api, run_reports.without_report, later, timedelta(), timedelta()) == []
-    await api.factory.execution.execute(run.id)
+    assert await do(api, run_reports.next_report, later, timedelta(), timedelta()) is None
+    await execute(api.factory, run.id)
     assert (await stored(api, run)).report_tries == 0
 
 
@@ -182,7 +182,7 @@ async def test_worker_stops_within_seconds(
     monkeypatch.setattr(Fetcher, "from_disk", for_ever)
     run = await factory.runs.start_local(DISTRICT, "Licences", "kmarsh", RunOptions())
     path = write_file(tmp_path, [row("1", "Lee", "Ann")])
-    execution = asyncio.create_task(factory.execution.execute(run.id, path))
+    execution = asyncio.create_task(execute(factory, run.id, path))
     await until_async(fetching.is_set)
     await factory.runs.cancel(DISTRICT, run.id)
     async with asyncio.timeout(5):

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from app.constants import EmployeeStatus
 from app.models import Run
-from app.services import run_execution
+from app.services import run_reporting
 from tests.support.api import HERE, Api, problem
 from tests.support.imports import certification, empty_pdf, endorsement, row, select, succeed, write_file
 from tests.support.records import (
@@ -31,7 +31,7 @@ MATHEMATICS = {
 
 @pytest.fixture(autouse=True)
 def no_pdf(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_execution, "render_pdf", empty_pdf)
+    monkeypatch.setattr(run_reporting, "render_pdf", empty_pdf)
 
 
 async def import_licence(api: Api, directory: Path, **more: str) -> Run:

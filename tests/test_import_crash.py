@@ -21,6 +21,7 @@ from tests.support.imports import (
     certification,
     employee,
     endorsement,
+    execute,
     lists,
     records,
     row,
@@ -149,18 +150,18 @@ async def test_a_killed_worker_leaves_old_or_new_data_and_its_run_to_the_next(
     assert (run.status, run.attempt) == ("in_progress", 1)
     assert await records(imported) == before
 
-    await imported.execution.execute(run.id, path)
+    await execute(imported, run.id, path)
     assert (await imported.runs.get(DISTRICT, run.id)).attempt == 1, "its worker may still live"
     stale = utc_now() - STALE - timedelta(seconds=1)
     await write(imported, sa.update(run_table).where(run_table.c.id == run.id).values(heartbeat_at=stale))
-    await imported.execution.execute(run.id, path)
+    await execute(imported, run.id, path)
     run = await imported.runs.get(DISTRICT, run.id)
     assert (run.status, run.attempt) == ("succeeded", 2)
     after = await records(imported)
     assert numbers(after) == ["L1", "L2", "L4"]
     assert [item["limitation"] for item in after["endorsement"] if item["is_primary"]] == ["One"]
     assert await lists(imported, run)
-    await imported.execution.execute(run.id, path)
+    await execute(imported, run.id, path)
     assert await records(imported) == after
 
 
@@ -170,7 +171,7 @@ async def take_up_the_report(factory: Factory, run_id: Any, path: Path) -> None:
     assert numbers(after) == ["L1", "L2", "L4"]
     run = await factory.runs.get(DISTRICT, run_id)
     assert (run.status, run.report_pdf) == ("succeeded", None)
-    await factory.execution.execute(run_id, path)
+    await execute(factory, run_id, path)
     run = await factory.runs.get(DISTRICT, run_id)
     assert (run.status, run.attempt, run.report_pdf) == ("succeeded", 1, f"{run_id}.pdf")
     assert await records(factory) == after

@@ -23,6 +23,7 @@ from tests.support.imports import (
     DISTRICT,
     certification,
     employee,
+    execute,
     lists,
     records,
     row,
@@ -160,7 +161,7 @@ async def test_a_preview_is_worked_out_again_when_data_move(
     passes = in_the_middle(monkeypatch, change)
     options = RunOptions(kind=RunKind.PREVIEW, accept_shrink=True)
     run = await imported.runs.start_local(DISTRICT, "a test", "importer", options)
-    await imported.execution.execute(run.id, new_file)
+    await execute(imported, run.id, new_file)
     ended = await imported.runs.get(DISTRICT, run.id)
     assert (ended.status, passes) == ("succeeded", [1, 2])
     assert ended.summary
@@ -232,7 +233,7 @@ async def test_a_worker_that_lost_its_run_stops_in_the_middle(
     in_the_middle(monkeypatch, lose_and_hang)
     run = await start(imported)
     async with asyncio.timeout(20):
-        await imported.execution.execute(run.id, new_file)
+        await execute(imported, run.id, new_file)
     assert reached.is_set()
     assert await held(imported) == {"L1", "L9"}
 
@@ -256,7 +257,7 @@ async def test_the_heartbeat_shows_phase_and_progress(
     monkeypatch.setattr(heartbeat, "BEAT", 0.01)
     in_the_middle(monkeypatch, look)
     run = await start(imported)
-    await imported.execution.execute(run.id, new_file)
+    await execute(imported, run.id, new_file)
     assert seen == [("in_progress", 60)]
     ended = await imported.runs.get(DISTRICT, run.id)
     assert (ended.status, ended.phase, ended.progress) == ("succeeded", "report", 100)

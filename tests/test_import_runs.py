@@ -18,7 +18,7 @@ from app.pipeline import heartbeat, plan
 from app.pipeline.fetch import FetchedFile, Fetcher
 from app.pipeline.layout import Layout
 from app.pipeline.pdf import render_pdf
-from app.services import run_execution
+from app.services import run_reporting
 from app.services.run_execution import MAX_ATTEMPTS
 from app.services.runs import RunOptions
 from app.storage import due_runs, staging
@@ -27,6 +27,7 @@ from tests.support.imports import (
     USER,
     add_district,
     employee,
+    execute,
     finding,
     lists,
     records,
@@ -86,7 +87,7 @@ async def test_one_of_many_claims_wins(district: Factory) -> None:
 
 async def test_many_executions_of_a_run_import_once(district: Factory, file: Path) -> None:
     run = await start(district)
-    await asyncio.gather(*(district.execution.execute(run.id, file) for _ in range(5)))
+    await asyncio.gather(*(execute(district, run.id, file) for _ in range(5)))
     now = await district.runs.get(DISTRICT, run.id)
     assert (now.status, now.attempt) == ("succeeded", 1)
     assert len((await lists(district, now))["blank_dates"]) == 1
@@ -113,11 +114,11 @@ async def test_a_second_run_of_the_district_waits(district: Factory, file: Path)
     )
     async with district.database.write() as session:
         session.add(second)
-    await district.execution.execute(second.id, file)
+    await execute(district, second.id, file)
     waiting = await district.runs.get(DISTRICT, second.id)
     assert (waiting.status, waiting.attempt, waiting.actual_start) == ("waiting", 0, None)
     await change(district, first.id, status="failed", ended_at=now)
-    await district.execution.execute(second.id, file)
+    await execute(district, second.id, file)
     assert (await district.runs.get(DISTRICT, second.id)).status == "succeeded"
 
 
@@ -161,7 +162,7 @@ async def cancel_before_replace(
     """Cancel the execution of a run when it has matched, and return what became of it."""
     with monkeypatch.context() as patch:
         reached = hang_before_replace(patch)
-        execution = asyncio.create_task(factory.execution.execute(run_id, path))
+        execution = asyncio.create_task(execute(factory, run_id, path))
         await asyncio.wait_for(reached.wait(), 20)
         execution.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -182,7 +183,7 @@ async def test_a_cancelled_run_is_put_back_and_taken_up_again(
     await change(district, run.id, from_disk=False)
     back = await cancel_before_replace(district, run.id, None, monkeypatch)
     assert (back.status, back.phase, back.progress) == ("waiting", None, 0)
-    await district.execution.execute(run.id)
+    await execute(district, run.id)
     ended = await district.runs.get(DISTRICT, run.id)
     assert (ended.status, ended.attempt) == ("succeeded", 1), "an orderly restart is no attempt"
     assert ended.actual_start == back.actual_start
@@ -197,7 +198,7 @@ async def test_a_cancelled_run_of_a_local_file_ends_and_no_worker_takes_it_up(
     ended = await cancel_before_replace(district, run.id, file, monkeypatch)
     assert (ended.status, ended.ended_at is None) == ("cancelled", False)
     waiting = await start(district)
-    await district.execution.execute(waiting.id)  # as a worker would: without the file
+    await execute(district, waiting.id)  # as a worker would: without the file
     assert (await district.runs.get(DISTRICT, waiting.id)).status == "waiting"
 
 
@@ -241,7 +242,7 @@ async def test_a_run_that_took_its_workers_down_is_ended(district: Factory, file
     before = await records(district)
     run = await start(district)
     await change(district, run.id, attempt=MAX_ATTEMPTS)
-    await district.execution.execute(run.id, file)
+    await execute(district, run.id, file)
     ended = await district.runs.get(DISTRICT, run.id)
     assert (ended.status, ended.failure_code) == ("failed", "worker_lost")
     assert await records(district) == before
@@ -269,7 +270,7 @@ async def test_a_commit_is_not_taken_for_a_loss(
 async def test_a_failed_pdf_leaves_the_import_and_is_made_later(
     district: Factory, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_execution, "render_pdf", render_pdf)
+    monkeypatch.setattr(run_reporting, "render_pdf", render_pdf)
     with monkeypatch.context() as patch:
         hasty = district.settings.model_copy(update={"pdf_timeout": 0.01})
         patch.setattr(district.execution, "_settings", hasty)
@@ -278,7 +279,7 @@ async def test_a_failed_pdf_leaves_the_import_and_is_made_later(
     with pytest.raises(ReportNotReadyError):
         await district.runs.pdf(DISTRICT, run.id)
     assert len((await records(district))["certification"]) == 1
-    await district.execution.execute(run.id)
+    await execute(district, run.id)
     again = await district.runs.get(DISTRICT, run.id)
     assert (again.status, again.attempt) == ("succeeded", 1)
     pdf = await district.runs.pdf(DISTRICT, run.id)

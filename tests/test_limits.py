@@ -17,11 +17,11 @@ from app.database import take_guard
 from app.embedded_redis import EmbeddedRedis, find_server
 from app.errors import ServiceUnavailableError
 from app.factory import Factory
-from app.services import run_events, run_execution
+from app.services import run_events, run_reporting
 from app.settings import Settings
 from app.storage import run_findings
 from tests.support.api import Api, problem
-from tests.support.imports import DISTRICT, employee, row, start, succeed, write_file
+from tests.support.imports import DISTRICT, employee, execute, row, start, succeed, write_file
 from tests.support.processes import until_async
 from tests.support.runs import waiting_run
 from workers import settings as worker_settings
@@ -129,11 +129,9 @@ async def test_an_orderly_stop_is_no_try_at_a_report(
         rendering.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(run_execution, "render_pdf", hang)
+    monkeypatch.setattr(run_reporting, "render_pdf", hang)
     run = await start(factory)
-    work = asyncio.create_task(
-        factory.execution.execute(run.id, write_file(tmp_path, [row("7", "Smith", "Ann")]))
-    )
+    work = asyncio.create_task(execute(factory, run.id, write_file(tmp_path, [row("7", "Smith", "Ann")])))
     await asyncio.wait_for(rendering.wait(), 20)
     assert (await factory.runs.get(DISTRICT, run.id)).report_tries == 1
     work.cancel()

@@ -19,6 +19,7 @@ from tests.support.imports import (
     DISTRICT,
     USER,
     employee,
+    execute,
     import_file,
     lists,
     records,
@@ -58,7 +59,7 @@ def new_file(tmp_path: Path) -> Path:
 async def run_preview(factory: Factory, path: Path, *, accept_shrink: bool = False) -> Run:
     options = RunOptions(RunKind.PREVIEW, accept_shrink)
     run = await factory.runs.start_local(DISTRICT, "a preview", USER, options)
-    await factory.execution.execute(run.id, path)
+    await execute(factory, run.id, path)
     return await factory.runs.get(DISTRICT, run.id)
 
 

@@ -30,7 +30,7 @@ from app.errors import (
 from app.factory import Factory
 from app.models import RecordEdit
 from app.pipeline.replace import execute_all
-from app.services import run_execution
+from app.services import run_reporting
 from app.settings import Settings
 from tests.support.imports import (
     DISTRICT,
@@ -67,7 +67,7 @@ async def factories(
     """An importer and as many writers, each with connections of its own, beside a real Redis."""
     server = EmbeddedRedis(tmp_path / "redis", find_server())
     child = await server.start()
-    monkeypatch.setattr(run_execution, "render_pdf", empty_pdf)
+    monkeypatch.setattr(run_reporting, "render_pdf", empty_pdf)
     beside = settings.model_copy(update={"redis_url": SecretStr(server.url)})
     made = [Factory(beside) for _ in range(WRITERS + 1)]
     await add_district(made[0], DISTRICT)

@@ -19,7 +19,7 @@ from app.errors import ConfigurationError
 from app.factory import Factory
 from app.models import District
 from app.redis_client import redis_client, redis_place
-from app.services import run_execution
+from app.services import run_reporting
 from app.settings import Settings
 from tests.support.imports import DISTRICT, TIMEZONE, empty_pdf
 from tests.support.openssh import free_port
@@ -114,7 +114,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
 async def test_work_goes_on_when_the_primary_dies(
     cluster: Cluster, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_execution, "render_pdf", empty_pdf)
+    monkeypatch.setattr(run_reporting, "render_pdf", empty_pdf)
     factory = Factory(settings.model_copy(update={"redis_url": cluster.url}))
     try:
         async with factory.database.write() as session:

@@ -17,7 +17,7 @@ from app.constants import FileState, Role
 from app.factory import Factory
 from app.failures import StorageFailed
 from app.models.base import utc_now
-from app.services import run_execution
+from app.services import run_reporting
 from app.settings import Settings
 from app.storage import object_store, run_reports
 from app.storage.download_folder import key
@@ -29,6 +29,7 @@ from tests.support.imports import (
     add_district,
     employee,
     empty_pdf,
+    execute,
     import_file,
     records,
     row,
@@ -52,7 +53,7 @@ def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_store, "SILENCE", timedelta(seconds=0.5))
     monkeypatch.setattr(object_store, "ANSWER", 2.0)
     monkeypatch.setattr(object_store, "RETRIES", object_store.RETRIES | {"max_retries": 1})
-    monkeypatch.setattr(run_execution, "render_pdf", empty_pdf)
+    monkeypatch.setattr(run_reporting, "render_pdf", empty_pdf)
 
 
 @pytest.fixture
@@ -142,14 +143,14 @@ async def test_the_pdf_is_made_when_the_store_is_back(ill: Factory, well: Factor
     run = await run_import(ill, write_file(tmp_path / "bad", [["1"]]))
     assert (run.report_pdf, run.report_tries) == (None, 0)
     async with ill.database.read() as session:  # not at once: the next try is when its lease is over
-        due = await run_reports.without_report(
+        due = await run_reports.next_report(
             await session.connection(), utc_now(), timedelta(0), timedelta(minutes=1)
         )
-    assert due == []
+    assert due is None
     run_table = run_reports.run
     earlier = {"report_tried_at": utc_now() - timedelta(hours=1)}
     await write(well, sa.update(run_table).where(run_table.c.id == run.id).values(earlier))
-    await well.execution.execute(run.id)
+    await execute(well, run.id)
     assert (await well.runs.get(DISTRICT, run.id)).report_pdf == f"{run.id}.pdf"
 
 
@@ -186,7 +187,7 @@ async def test_what_cannot_be_removed_now_is_removed_later(
     assert {"stored_file_not_removed", "report_put_off"} <= {event["event"] for event in logs}
     assert (await select(well, sa.select(import_file)))[0]["stored_as"] != first["stored_as"]
     assert run.report_pdf is None
-    monkeypatch.setattr(run_execution, "STRAY_AGE", timedelta(hours=-1))
+    monkeypatch.setattr(run_reporting, "STRAY_AGE", timedelta(hours=-1))
     await succeed(well, tmp_path / "first" / first["name"])
     assert place not in bucket.listed()
 

@@ -16,7 +16,7 @@ from app.database import database_url
 from app.factory import Factory
 from app.failures import TooMuchShrink
 from app.pipeline.run import ImportRun
-from app.services import run_execution
+from app.services import run_reporting
 from app.services.runs import RunOptions
 from app.settings import Settings
 from app.storage.download_folder import key
@@ -26,6 +26,7 @@ from tests.support.imports import (
     add_district,
     employee,
     empty_pdf,
+    execute,
     import_file,
     records,
     row,
@@ -54,7 +55,7 @@ def settings(settings: Settings, bucket: Bucket) -> Settings:
 
 @pytest.fixture
 async def first(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Factory]:
-    monkeypatch.setattr(run_execution, "render_pdf", empty_pdf)
+    monkeypatch.setattr(run_reporting, "render_pdf", empty_pdf)
     factory = Factory(settings)
     await add_district(factory, DISTRICT)
     await factory.employees.put_all(DISTRICT, [employee("E1", "7", "Smith", "Ann")])
@@ -149,7 +150,7 @@ async def test_a_run_goes_on_at_the_other_host(
 
     with monkeypatch.context() as patch:
         patch.setattr(ImportRun, "_replace", stay)
-        execution = asyncio.create_task(first.execution.execute(run.id))
+        execution = asyncio.create_task(execute(first, run.id))
         await asyncio.wait_for(reached.wait(), 60)
         assert len(bucket.listed()) == 1  # before anybody is kept out by the replace
         execution.cancel()
@@ -157,8 +158,8 @@ async def test_a_run_goes_on_at_the_other_host(
             await execution
     lose_files(first)
 
-    monkeypatch.setattr(run_execution, "STRAY_AGE", timedelta(hours=-1))
-    await second.execution.execute(run.id)
+    monkeypatch.setattr(run_reporting, "STRAY_AGE", timedelta(hours=-1))
+    await execute(second, run.id)
     ended = await second.runs.get(DISTRICT, run.id)
     assert ended.status == "succeeded"
     (kept,) = await select(second, sa.select(import_file))
@@ -171,7 +172,7 @@ async def test_a_preview_and_a_file_without_a_date_leave_nothing(
 ) -> None:
     dated = write_file(tmp_path, [row("7", "Smith", "Ann")])
     run = await first.runs.start_local(DISTRICT, "a preview", "me", RunOptions(RunKind.PREVIEW))
-    await first.execution.execute(run.id, dated)
+    await execute(first, run.id, dated)
     assert (await first.runs.get(DISTRICT, run.id)).status == "succeeded"
     unnamed = await succeed(first, dated.rename(tmp_path / "licences.csv"))
     assert bucket.listed() == {f"{PREFIX}/reports/{each.id}.pdf" for each in (run, unnamed)}

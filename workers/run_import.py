@@ -1,6 +1,7 @@
 """The job that executes runs which are due."""
 
 import time
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,15 +18,17 @@ GIVE_BACK_TRIES = 3
 TURN = 60.0
 """Seconds after which a job leaves what else is due to a new message: it has a limit of its own."""
 
+REPORT_PATIENCE = timedelta(minutes=10)
+"""How long reports wait for imports."""
+
 log = structlog.get_logger()
 
 
 async def run_import(ctx: dict[str, Any], run_id: str) -> None:
-    """Execute what is due, one run after the other, as long as there is any; each run row says how it ended.
+    """Execute what is due and make reports, one after the other, as long as there is anything to do.
 
     A message only says that there is work. What is taken is the run that has waited longest, which need not
-    be the one that is named: so districts have their turns in the order in which they came. The named one
-    may also have ended, without its report.
+    be the one that is named: so districts have their turns in the order in which they came.
 
     Gives the message back (arq's Retry) while as many others are executed here as the setting allows, so
     that long imports never keep the worker from its chores.
@@ -39,8 +42,11 @@ async def run_import(ctx: dict[str, Any], run_id: str) -> None:
         return
     executing.add(message)
     try:
-        await factory.execution.report(UUID(run_id))
-        await _work(ctx, factory)
+        began = time.monotonic()
+        while ctx["worker"].allow_pick_jobs and (done := await _next(factory)):
+            if time.monotonic() - began > TURN:
+                await factory.queue.enqueue_run(done, "and-more")
+                break
     except Exception as error:  # noqa: BLE001 - arq would log its message, which can quote a row
         # The run is as it was, so the sweep finds it and nudges again.
         log.error("job_failed", run_id=run_id, **trace(error))  # noqa: TRY400 - its message may quote a row
@@ -48,15 +54,18 @@ async def run_import(ctx: dict[str, Any], run_id: str) -> None:
         executing.discard(message)
 
 
-async def _work(ctx: dict[str, Any], factory: Factory) -> None:
-    """Execute runs until none is due, the worker stops, or this job's turn is over."""
-    began = time.monotonic()
-    while ctx["worker"].allow_pick_jobs:
-        ended = await factory.execution.execute_next()
-        if ended is None:
-            return
+async def _next(factory: Factory) -> UUID | None:
+    """Do what comes next and return the run that it was for; None when there is nothing to do.
+
+    Imports come before reports: licences are urgent, and a PDF takes longer than most imports. But no
+    report waits for ever.
+    """
+    report = factory.reporting.report_next
+    return await report(REPORT_PATIENCE) or await _import(factory) or await report(timedelta())
+
+
+async def _import(factory: Factory) -> UUID | None:
+    ended = await factory.execution.execute_next()
+    if ended is not None:
         await factory.runs.nudge_next(ended)
-        await factory.execution.report(ended)
-        if time.monotonic() - began > TURN:
-            await factory.queue.enqueue_run(ended, "and-more")
-            return
+    return ended

@@ -9,7 +9,7 @@ from app.errors import ServiceUnavailableError
 from app.factory import Factory
 from app.models.base import utc_now
 from app.services.idempotency import KEPT
-from app.services.run_execution import report_lease
+from app.services.run_reporting import report_lease
 from app.services.schedule import MESSAGES
 from app.storage import due_runs, idempotency_keys, run_reports
 
@@ -39,13 +39,12 @@ async def _sweep(factory: Factory) -> None:
         connection = await session.connection()
         await due_runs.end_lost_from_disk(connection, now)
         abandoned = await due_runs.abandoned(connection, now, PATIENCE)
-        unreported = await run_reports.without_report(
-            connection, now, PATIENCE, report_lease(factory.settings)
-        )
+        unreported = await run_reports.next_report(connection, now, PATIENCE, report_lease(factory.settings))
     async with factory.database.write() as session:
         await idempotency_keys.forget(await session.connection(), now - KEPT)
     nudge = f"sweep-{int(now.timestamp()) // NUDGE_SECONDS}"
-    for run_id in (*abandoned[:MESSAGES], *unreported[:MESSAGES]):
+    left = abandoned[:MESSAGES] or ([unreported] if unreported else [])
+    for run_id in left:
         await factory.queue.enqueue_run(run_id, nudge)
-    if abandoned or unreported:
-        log.info("swept", abandoned=len(abandoned), unreported=len(unreported))
+    if left:
+        log.info("swept", abandoned=len(abandoned), unreported=unreported is not None)

@@ -1,4 +1,4 @@
-"""Paused districts, an index for who is next, and which releases may run on the schema.
+"""Paused districts, indexes for what is next, and which releases may run on the schema.
 
 Revision ID: 0004
 Revises: 0003
@@ -13,6 +13,7 @@ branch_labels = None
 depends_on = None
 
 WAITING = sa.text("status = 'waiting'")
+UNREPORTED = sa.text("report_pdf IS NULL AND status IN ('succeeded', 'failed')")
 
 
 def upgrade() -> None:
@@ -26,6 +27,13 @@ def upgrade() -> None:
             sqlite_where=WAITING,
             postgresql_where=WAITING,
         )
+        batch_op.create_index(
+            batch_op.f("ix_run_unreported"),
+            ["ended_at"],
+            unique=False,
+            sqlite_where=UNREPORTED,
+            postgresql_where=UNREPORTED,
+        )
     oldest = op.create_table("schema_support", sa.Column("oldest_revision", sa.String(32), nullable=False))
     op.bulk_insert(oldest, [{"oldest_revision": revision}])
 
@@ -33,6 +41,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("schema_support")
     with op.batch_alter_table("run", schema=None) as batch_op:
+        batch_op.drop_index(
+            batch_op.f("ix_run_unreported"), sqlite_where=UNREPORTED, postgresql_where=UNREPORTED
+        )
         batch_op.drop_index(batch_op.f("ix_run_waiting"), sqlite_where=WAITING, postgresql_where=WAITING)
     with op.batch_alter_table("district", schema=None) as batch_op:
         batch_op.drop_column("paused_since")

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from uuid import UUID
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -24,7 +25,7 @@ async def import_local_file(
     """
     description = f"{options.kind.capitalize()} of {file.name}"[:200]
     run = await factory.runs.start_local(district, description, user, options)
-    work = asyncio.create_task(factory.execution.execute(run.id, file))
+    work = asyncio.create_task(_work(factory, run.id, file))
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with Progress(*columns, TimeElapsedColumn(), console=out) as progress:
         bar = progress.add_task("waiting", total=100)
@@ -40,3 +41,8 @@ async def import_local_file(
     run = await factory.runs.get(district, run.id)
     assert run.status in FINAL_STATUSES, "an execution that returns has ended its run"
     return run, factory.runs.pdf_address(run)
+
+
+async def _work(factory: Factory, run_id: UUID, file: Path) -> None:
+    await factory.execution.execute(run_id, file)
+    await factory.reporting.report(run_id)

@@ -12,6 +12,7 @@ from app.models.base import BIG_ID, district_field, enum_type, utc_now
 
 _IN_PROGRESS = sa.text("status = 'in_progress'")
 _WAITING = sa.text("status = 'waiting'")
+_UNREPORTED = sa.text("report_pdf IS NULL AND status IN ('succeeded', 'failed')")
 _UNFINISHED = sa.text("status IN ('waiting', 'in_progress')")
 
 
@@ -34,6 +35,7 @@ class Run(SQLModel, table=True):
         ),
         sa.Index("ix_run_unfinished", "status", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
         sa.Index("ix_run_waiting", "scheduled_start", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
+        sa.Index("ix_run_unreported", "ended_at", sqlite_where=_UNREPORTED, postgresql_where=_UNREPORTED),
         sa.Index(None, "district_id", "scheduled_start", "id"),
     )
 

@@ -1,15 +1,13 @@
-"""Executes a run: claims it, imports, ends it, and makes its report. Used by the worker and the CLI."""
+"""Executes a run: claims it, imports, and ends it. Used by the worker and the CLI."""
 
 import asyncio
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from app.constants import FINAL_STATUSES, FileState, RunKind, RunStatus
+from app.constants import FileState, RunKind, RunStatus
 from app.crypto import Cipher
 from app.database import Database
 from app.errors import ServiceUnavailableError
@@ -22,22 +20,16 @@ from app.pipeline.fetch import Fetcher
 from app.pipeline.heartbeat import OwnershipLostError, Progress, heartbeat
 from app.pipeline.kept_file import kept_file, superseded_copy
 from app.pipeline.layout import Layout, layout_for_state, parse_layout
-from app.pipeline.pdf import PdfFailed, render_pdf
-from app.pipeline.report import report_data
 from app.pipeline.run import ImportRun
 from app.services.run_failures import as_failure, error_log, reassuring
 from app.settings import Settings
-from app.storage import due_runs, import_files, run_reports, runs
+from app.storage import due_runs, import_files, runs
 from app.storage.download_folder import DownloadFolder
 from app.storage.file_store import FileStore
 from app.storage.scratch import scratch_directory
 
 MAX_ATTEMPTS = 5
 """A run that took so many workers down is ended instead of taking another."""
-REPORT_SLACK = timedelta(seconds=5)
-"""What reading the lists of a report takes, beside its rendering."""
-STRAY_AGE = timedelta(hours=1)
-"""Files of the download folder that no row knows are removed when they are older."""
 
 log = structlog.get_logger()
 
@@ -66,7 +58,7 @@ class RunExecution:
         self._fetcher = Fetcher(database, settings, cipher, self._downloads)
 
     async def execute(self, run_id: UUID, local_path: Path | None = None) -> None:
-        """Execute the run if it is there to be taken; failures end it and are not raised.
+        """Execute the run if it is there to be taken, but for its report; failures end it and are not raised.
 
         Cancellation puts the run back to waiting, so that the next worker takes it at once.
         """
@@ -74,12 +66,11 @@ class RunExecution:
             run = await self._claim(run_id, from_disk=local_path is not None)
             if run is not None:
                 await self._import(run, local_path)
-            await self.report(run_id)
 
     async def execute_next(self) -> UUID | None:
-        """Execute the run that has been due longest, but for its report; None when there is none to take.
+        """Execute the run that has been due longest, as `execute` does; None when there is none to take.
 
-        Of whichever district: one whose run is in progress is passed over. Otherwise as `execute`.
+        Of whichever district; one whose run is in progress is passed over.
         """
         run = None
         while run is None:
@@ -206,73 +197,6 @@ class RunExecution:
     def _error_log(self, run: Run, failure: RunFailure) -> str:
         return self._cipher.encrypt(error_log(run, failure), runs.error_log_place(run.id))
 
-    async def report(self, run_id: UUID) -> None:
-        """Make what follows the end of a run: its PDF, and order in the download folder.
-
-        Does nothing for a run that has not ended, or whose PDF is there or somebody else's to make.
-        """
-        async with self._database.read() as session:
-            run = await session.get(Run, run_id)
-        if run is None or run.status not in FINAL_STATUSES:
-            return
-        async with self._database.write() as session:
-            connection = await session.connection()
-            lease = report_lease(self._settings)
-            if not await run_reports.try_report(connection, run_id, utc_now(), lease):
-                return
-        async with self._database.read() as session:
-            district = await session.get(District, run.district_id)
-            assert district is not None
-            connection = await session.connection()
-            report = await report_data(connection, run, district, limit=self._settings.pdf_rows)
-        key = run_reports.report_key(run_id)
-        try:
-            await self._tidy(run.district_id)
-            await self._make_pdf(report, key)
-        except asyncio.CancelledError:
-            await self._end_report_try(run_id, counts=False)
-            raise
-        except PdfFailed as error:
-            # The import stands, and JSON and CSV have the same facts.
-            log.error("pdf_failed", reason=str(error))  # noqa: TRY400 - the reason says it all
-            await self._end_report_try(run_id, counts=True)
-            return
-        except RunFailure as failure:  # of the store, which is tried again as long as it is away
-            log.warning("report_put_off", code=failure.code)
-            await self._end_report_try(run_id, counts=False, at_once=False)
-            return
-        async with self._database.write() as session:
-            await run_reports.note_pdf(await session.connection(), run_id, Path(key).name)
-
-    async def _make_pdf(self, report: dict[str, Any], key: str) -> None:
-        settings = self._settings
-        with scratch_directory(settings) as scratch:
-            pdf = scratch / Path(key).name
-            await render_pdf(report, pdf, timeout=settings.pdf_timeout, max_rows=settings.pdf_rows)
-            await self._files.put(pdf, key)
-
-    async def _end_report_try(self, run_id: UUID, *, counts: bool, at_once: bool = True) -> None:
-        async with self._database.write() as session:
-            connection = await session.connection()
-            await run_reports.end_try(connection, run_id, counts=counts, at_once=at_once)
-
-    async def _tidy(self, district_id: str) -> None:
-        """Keep the newest retained files and refused ones for their week; remove the rest (I2)."""
-        settings = self._settings
-        async with self._database.write() as session:
-            connection = await session.connection()
-            surplus = await import_files.surplus(
-                connection,
-                district_id,
-                settings.retained_files,
-                utc_now() - timedelta(days=settings.quarantine_days),
-            )
-            await import_files.remove(connection, district_id, [file.id for file in surplus])
-            known = await import_files.known(connection, district_id)
-        for file in surplus:
-            await self._downloads.remove(district_id, file.stored_as, file.state)
-        await self._downloads.remove_strays(district_id, known, STRAY_AGE)
-
 
 def check_attempts(run: Run) -> None:
     """Raise WorkerLost for a run that took too many workers down."""
@@ -288,8 +212,3 @@ def layout_of(district: District) -> Layout:
     if district.layout is not None:
         return parse_layout(district.layout, f"of district {district.id}")
     return layout_for_state(district.state)
-
-
-def report_lease(settings: Settings) -> timedelta:
-    """Return how long one try at a PDF may take, before somebody else may try."""
-    return timedelta(seconds=settings.pdf_timeout) + REPORT_SLACK

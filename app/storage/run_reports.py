@@ -7,11 +7,12 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.constants import RunStatus
 from app.models import Run
 
 run = Run.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
+THEIRS = timedelta(seconds=15)
+"""In which whoever ran `certsync import` begins to make the PDF, or is gone."""
 TRIES = 3
 """How often the PDF of a run is tried before it is given up."""
 
@@ -24,7 +25,7 @@ def report_key(run_id: UUID) -> str:
 def _untried(now: datetime, lease: timedelta) -> sa.ColumnElement[bool]:
     """Return the condition on runs whose PDF is to be tried: nobody began it within `lease`."""
     return sa.and_(
-        run.c.status.in_((RunStatus.SUCCEEDED, RunStatus.FAILED)),
+        sa.text("run.status IN ('succeeded', 'failed')"),  # written out, as in the index
         run.c.report_pdf.is_(None),
         run.c.report_tries < TRIES,
         sa.or_(run.c.report_tried_at.is_(None), run.c.report_tried_at < now - lease),
@@ -62,9 +63,18 @@ async def note_pdf(connection: AsyncConnection, run_id: UUID, name: str) -> None
     await connection.execute(sa.update(run).where(run.c.id == run_id).values(report_pdf=name))
 
 
-async def without_report(
-    connection: AsyncConnection, now: datetime, patience: timedelta, lease: timedelta
-) -> list[UUID]:
-    """Return runs of all districts that ended longer than `patience` ago without a PDF; for the sweep."""
-    query = sa.select(run.c.id).where(_untried(now, lease), run.c.ended_at < now - patience)
-    return list((await connection.execute(query)).scalars())
+async def next_report(
+    connection: AsyncConnection, now: datetime, waited: timedelta, lease: timedelta
+) -> UUID | None:
+    """Return the run, of whichever district, that has been over longest without a PDF, and for `waited`.
+
+    The PDF of a run whose file was on somebody's disk is left to them for `THEIRS`.
+    """
+    theirs = sa.and_(run.c.from_disk, run.c.ended_at > now - THEIRS)
+    query = (
+        sa.select(run.c.id)
+        .where(_untried(now, lease), run.c.ended_at <= now - waited, sa.not_(theirs))
+        .order_by(run.c.ended_at, run.c.id)
+        .limit(1)
+    )
+    return (await connection.execute(query)).scalar_one_or_none()

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from app.constants import EditAction, RecordKind
 from app.factory import Factory
 from app.models import RecordEdit
-from app.services import run_execution
+from app.services import run_reporting
 from app.settings import Settings
 from tests.support.imports import (
     DISTRICT,
@@ -34,7 +34,7 @@ BY_HAND = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 @pytest.fixture
 async def lenient(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Factory]:
     """A service that takes a file however many of its rows are rejected."""
-    monkeypatch.setattr(run_execution, "render_pdf", empty_pdf)
+    monkeypatch.setattr(run_reporting, "render_pdf", empty_pdf)
     factory = Factory(settings.model_copy(update={"max_rejected_percent": 100.0}))
     await add_district(factory, DISTRICT)
     for code in filter(None, JOB_CLASSES):

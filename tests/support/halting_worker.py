@@ -86,9 +86,10 @@ def arrange() -> None:
             "pipeline.run",
             "import_lock",
             "services.run_execution",
+            "services.run_reporting",
         )
     )
-    sftp, plan, run, lock, execution = modules
+    sftp, plan, run, lock, execution, reporting = modules
     begin = execution.RunExecution._import
 
     async def importing(self: Any, claimed: Any, local_path: Path | None) -> None:
@@ -101,8 +102,14 @@ def arrange() -> None:
     plan.match = after("match", plan.match)
     run.execute_all = before("guard", halfway("writes", run.execute_all))
     lock.HeldLock.is_anothers = after("commit", lock.HeldLock.is_anothers)
-    execution.RunExecution.report = before("committed", execution.RunExecution.report)
-    execution.render_pdf = before("pdf", empty_pdf)
+    report = before("committed", reporting.RunReporting._make)
+
+    async def making(self: Any, ended: Any) -> None:
+        district.set(ended.district_id)
+        await report(self, ended)
+
+    reporting.RunReporting._make = making
+    reporting.render_pdf = before("pdf", empty_pdf)
 
 
 def work() -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from app.constants import EmployeeStatus
 from app.factory import Factory
 from app.models import Certification, District, Employee, Endorsement, ImportFile, Run, RunFinding
-from app.services import run_execution
+from app.services import run_reporting
 from app.services.runs import RunOptions
 from app.settings import Settings
 from app.storage.sftp import SftpTarget
@@ -47,7 +48,7 @@ finding = RunFinding.__table__  # type: ignore[attr-defined] # same
 @pytest.fixture
 async def factory(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Factory]:
     """The service with one district; its PDFs are empty, since rendering takes a second each."""
-    monkeypatch.setattr(run_execution, "render_pdf", empty_pdf)
+    monkeypatch.setattr(run_reporting, "render_pdf", empty_pdf)
     made = Factory(settings)
     await add_district(made, DISTRICT)
     yield made
@@ -113,6 +114,12 @@ async def start(factory: Factory, district_id: str = DISTRICT, *, accept_shrink:
     )
 
 
+async def execute(factory: Factory, run_id: UUID, path: Path | None = None) -> None:
+    """Execute a run and make its report, as a worker does, or `certsync import` with a `path`."""
+    await factory.execution.execute(run_id, path)
+    await factory.reporting.report(run_id)
+
+
 async def run_import(
     factory: Factory, path: Path | None, district_id: str = DISTRICT, *, accept_shrink: bool = False
 ) -> Run:
@@ -120,7 +127,7 @@ async def run_import(
     run = await start(factory, district_id, accept_shrink=accept_shrink)
     if path is None:
         await write(factory, sa.update(run_table).where(run_table.c.id == run.id).values(from_disk=False))
-    await factory.execution.execute(run.id, path)
+    await execute(factory, run.id, path)
     return await factory.runs.get(district_id, run.id)
 
 

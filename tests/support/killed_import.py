@@ -18,8 +18,9 @@ from app.factory import Factory
 from app.pipeline.plan import Plan
 from app.pipeline.run import ImportRun
 from app.pipeline.stage import stage
-from app.services.run_execution import RunExecution
+from app.services.run_reporting import RunReporting
 from app.settings import Settings
+from tests.support.imports import execute
 
 BEFORE_COMMIT = ("after staging", "in the replace", "before the commit")
 AFTER_COMMIT = "after the commit"
@@ -63,10 +64,10 @@ def arrange(point: str) -> None:
         case "before the commit":
             ImportRun._write = die_at_commit  # type: ignore[method-assign] # same
         case "after the commit":
-            RunExecution.report = die  # type: ignore[method-assign,assignment] # same
+            RunReporting.report = die  # type: ignore[method-assign,assignment] # same
 
 
 if __name__ == "__main__":
     arrange(sys.argv[1])
     factory = Factory(Settings())
-    asyncio.run(factory.execution.execute(UUID(sys.argv[2]), Path(sys.argv[3])))
+    asyncio.run(execute(factory, UUID(sys.argv[2]), Path(sys.argv[3])))

@@ -14,7 +14,7 @@ from app.embedded_redis import EmbeddedRedis, find_server
 from app.factory import Factory
 from app.models import District, Run
 from app.models.base import utc_now
-from app.services import run_execution
+from app.services import run_reporting
 from app.settings import Settings
 from tests.support.imports import DISTRICT, TIMEZONE, empty_pdf
 from workers.settings import create_worker
@@ -35,7 +35,7 @@ async def service(
     settings: Settings, redis_url: SecretStr, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Factory]:
     """A service whose only district has no connection, so that a run fails at once with a clear code."""
-    monkeypatch.setattr(run_execution, "render_pdf", empty_pdf)
+    monkeypatch.setattr(run_reporting, "render_pdf", empty_pdf)
     factory = Factory(settings.model_copy(update={"redis_url": redis_url}))
     async with factory.database.write() as session:
         session.add(District(id=DISTRICT, name="Default", timezone=TIMEZONE))

@@ -18,7 +18,7 @@ from app.embedded_redis import EmbeddedRedis, find_server
 from app.errors import CertificationUpdateInProgressError
 from app.factory import Factory
 from app.models import Run, Task
-from app.services import run_execution
+from app.services import run_reporting
 from app.services.runs import RunOptions
 from app.settings import Settings
 from tests.support.halting_worker import INSIDE, POINTS
@@ -236,7 +236,7 @@ async def deployed(
     settings: Settings, ssh: OpenSshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, hasty: bool
 ) -> AsyncIterator[Deployment]:
     """A deployment without districts and workers; with `hasty` its limits are short, in this process too."""
-    monkeypatch.setattr(run_execution, "render_pdf", empty_pdf)
+    monkeypatch.setattr(run_reporting, "render_pdf", empty_pdf)
     if hasty:
         hurry(monkeypatch.setattr)
     redis = EmbeddedRedis(tmp_path / "redis", find_server())

@@ -15,7 +15,7 @@ from app.constants import DAYS, RunKind, RunStatus
 from app.factory import Factory
 from app.failures import NoFile
 from app.models.base import utc_now
-from tests.support.imports import DISTRICT, records
+from tests.support.imports import DISTRICT, execute, records
 from tests.support.record_model import RecordModel
 from tests.support.small_world import SmallWorld
 from tests.support.timetable import ModelRun, ModelTask, Timetable
@@ -185,7 +185,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         steps = {"no file": no_file, "stopped": stop, "cancelled": self.cancel_it, "hangs": self.hang}
         world.meanwhile = steps.get(how)
         taken = self.begin(run)
-        answers = self.at_once(lambda factory: factory.execution.execute(run_id), 2 if how == "done" else 1)
+        answers = self.at_once(lambda factory: execute(factory, run_id), 2 if how == "done" else 1)
         world.meanwhile = None
         assert all(answer is None or isinstance(answer, asyncio.CancelledError) for answer in answers), (
             answers
@@ -221,7 +221,7 @@ class ScheduleMachine(RuleBasedStateMachine):
     async def hang(self, run_id: UUID) -> None:
         """Wake up when another worker has done the work, which ends in the other's way."""
         self.clock.shift(timedelta(seconds=21))
-        await self.world.factories[1].execution.execute(run_id)
+        await execute(self.world.factories[1], run_id)
         assert self.begin(self.timetable.of(run_id))
 
     def at_once(self, step: Callable[[Factory], Any], times: int) -> list[Any]:

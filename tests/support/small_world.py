@@ -18,7 +18,7 @@ from app.job_queue import JobQueue
 from app.models import IdempotencyKey, Task
 from app.pipeline.fetch import FetchedFile, Fetcher
 from app.pipeline.layout import Layout
-from app.services import run_execution
+from app.services import run_execution, run_reporting
 from app.settings import Settings
 from tests.support.by_hand import forget_everything
 from tests.support.imports import DISTRICT, add_district, empty_pdf, import_file, run_table, select, write
@@ -137,7 +137,7 @@ def small_world(
 
         patch.setattr(Fetcher, "from_state", fetch)
         patch.setattr(JobQueue, "enqueue_run", enqueue)
-        patch.setattr(run_execution, "render_pdf", empty_pdf)
+        patch.setattr(run_reporting, "render_pdf", empty_pdf)
         patch.setattr(run_execution, "heartbeat", no_heartbeat)
         try:
             yield world, clock
