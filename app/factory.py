@@ -4,6 +4,7 @@ from app.crypto import load_cipher, load_signing_key
 from app.database import Database
 from app.import_lock import ImportLock
 from app.job_queue import JobQueue
+from app.metrics import RequestMetrics, RunMetrics
 from app.services.certifications import CertificationService
 from app.services.districts import DistrictService
 from app.services.employees import EmployeeService
@@ -11,6 +12,7 @@ from app.services.endorsements import EndorsementService
 from app.services.health import HealthService
 from app.services.import_files import ImportFileService
 from app.services.job_classes import JobClassService
+from app.services.metrics import MetricsService
 from app.services.record_editing import RecordEditing
 from app.services.run_events import RunEvents
 from app.services.run_execution import RunExecution
@@ -20,27 +22,39 @@ from app.services.sftp_connection import SftpConnectionService
 from app.services.tasks import TaskService
 from app.settings import Settings
 from app.storage.download_folder import DownloadFolder
+from app.telemetry import RunTelemetry
+from app.tracing import Tracing
 
 
 class Factory:
-    """The parts of one process, API or worker. Raises ConfigurationError when one cannot be built."""
+    """The parts of one process, API or worker. Raises ConfigurationError when one cannot be built.
 
-    def __init__(self, settings: Settings) -> None:
+    `tracing` is that of the web framework, which makes its spans before there is a factory.
+    """
+
+    def __init__(self, settings: Settings, tracing: Tracing | None = None) -> None:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.settings = settings
         self.signing_key = load_signing_key(settings)
         self.cipher = load_cipher(settings)
         self.database = Database(settings)
         self.queue = JobQueue(settings)
-        self.import_lock = ImportLock(settings)
+        self.tracing = tracing or Tracing()
+        self.request_metrics = RequestMetrics()
+        self.run_metrics = RunMetrics()
+        telemetry = RunTelemetry(self.run_metrics, self.tracing)
+        self.import_lock = ImportLock(settings, telemetry.lock_window)
         self.downloads = DownloadFolder(settings.data_dir / "downloads")
         self.districts = DistrictService(self.database, settings)
         self.health = HealthService(self.database, self.queue)
+        self.metrics = MetricsService(self.database, self.health)
         self.tasks = TaskService(self.database)
         self.schedule = Schedule(self.database, self.queue)
         self.runs = RunService(self.database, self.queue, self.cipher, settings)
         self.run_events = RunEvents(self.runs)
-        self.execution = RunExecution(self.database, settings, self.cipher, self.downloads, self.import_lock)
+        self.execution = RunExecution(
+            self.database, settings, self.cipher, self.downloads, self.import_lock, telemetry
+        )
         self.editing = RecordEditing(self.database, self.import_lock)
         self.employees = EmployeeService(self.database)
         self.job_classes = JobClassService(self.database)
@@ -54,3 +68,4 @@ class Factory:
         await self.queue.close()
         await self.import_lock.close()
         await self.database.close()
+        await self.tracing.close()

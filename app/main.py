@@ -18,6 +18,7 @@ from app.api import (
     import_files,
     import_lock,
     job_classes,
+    metrics,
     problems,
     run_events,
     runs,
@@ -25,9 +26,10 @@ from app.api import (
     tasks,
 )
 from app.api.openapi import add_openapi
-from app.api.request_log import BodyLimit, RequestLog
+from app.api.request_log import BodyLimit, RequestLog, is_probe
 from app.factory import Factory
 from app.settings import Settings
+from app.tracing import Tracing
 
 ROUTERS = (
     tasks.router,
@@ -42,16 +44,21 @@ ROUTERS = (
     connection_events.router,
     import_files.router,
     health.router,
+    metrics.router,
     problems.router,
 )
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application; its parts are built when it starts and closed when it ends."""
+    """Return the application; its parts are built when it starts and closed when it ends.
+
+    Raises ConfigurationError when it cannot trace as the environment asks.
+    """
+    tracing = Tracing()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.factory = Factory(settings)
+        app.state.factory = Factory(settings, tracing)
         yield
         await app.state.factory.close()
 
@@ -63,7 +70,14 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,
         redoc_url=None,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry={
+            "tracing": tracing.provider is not None,
+            "tracer_provider": tracing.provider,
+            "operation_spans": False,
+            "metrics": False,
+            "logs": False,
+            "exclude": is_probe,
+        },
     )
     problems.add_problem_handlers(app)
     idempotency.add_repeated_answers(app)

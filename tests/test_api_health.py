@@ -1,6 +1,9 @@
 """Health and the OpenAPI document."""
 
+import asyncio
 import json
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,11 @@ from pydantic import SecretStr
 from app.constants import Role
 from app.database import Database
 from app.main import create_app
+from app.models.base import utc_now
+from app.services import health
 from app.settings import Settings
 from tests.support.api import Api, problem
+from tests.support.runs import waiting_run
 
 
 async def test_live(api: Api) -> None:
@@ -26,10 +32,49 @@ async def test_degraded_without_redis_and_details_only_with_a_token(api: Api) ->
     body = (await api.get("/health/ready", role=Role.OPS, district="*")).json()
     assert [(part["name"], part["status"]) for part in body["components"]] == [
         ("database", "up"),
+        ("schema", "up"),
         ("redis", "down"),
         ("worker", "down"),
+        ("queue", "up"),
     ]
-    assert "Redis" in body["components"][1]["detail"]
+    assert "Redis" in body["components"][2]["detail"]
+
+
+async def test_the_queue_tells_how_long_the_oldest_run_has_waited(api: Api) -> None:
+    ago = timedelta(seconds=90)
+    await api.add(waiting_run(scheduled_start=utc_now() - ago), waiting_run(scheduled_start=utc_now() + ago))
+    body = (await api.get("/health/ready", role=Role.OPS, district="*")).json()
+    assert re.fullmatch("1 due, the oldest since 9[0-9] s", body["components"][4]["detail"])
+
+
+async def test_probes_that_come_together_are_one_look(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+    ping = api.factory.queue.ping
+
+    async def counted() -> None:
+        nonlocal looks
+        looks += 1
+        await ping()
+
+    monkeypatch.setattr(api.factory.queue, "ping", counted)
+    answers = await asyncio.gather(*(api.get("/health/ready", role=None) for _ in range(5)))
+    assert {answer.json()["status"] for answer in answers} == {"degraded"}
+    assert looks == 1
+    await api.get("/health/ready", role=None)
+    assert looks == 2
+
+
+async def test_a_part_that_hangs_delays_the_answer_by_its_limit_only(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(health, "CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(api.factory.queue, "ping", forever)
+    async with asyncio.timeout(5):
+        body = (await api.get("/health/ready", role=Role.OPS, district="*")).json()
+    assert body["components"][2] == {"name": "redis", "status": "down", "detail": "no answer within 0.2 s"}
 
 
 @pytest.mark.parametrize(("workers", "status"), [(0, "degraded"), (1, "ready")])
@@ -44,6 +89,8 @@ async def test_workers_count(api: Api, monkeypatch: pytest.MonkeyPatch, workers:
     monkeypatch.setattr(api.factory.queue, "ping", ping)
     response = await api.get("/health/ready", role=None)
     assert (response.status_code, response.json()) == (200, {"status": status})
+    shown = (await api.get("/health/ready", role=Role.OPS, district="*")).json()["components"][3]
+    assert shown["detail"] == ("1 running" if workers else "none is running; start `certsync worker`")
 
 
 async def test_unavailable_with_an_old_schema(api: Api) -> None:
@@ -51,7 +98,7 @@ async def test_unavailable_with_an_old_schema(api: Api) -> None:
         await connection.exec_driver_sql("DELETE FROM alembic_version")
     response = await api.get("/health/ready", role=Role.VIEWER)
     assert (response.status_code, response.json()["status"]) == (503, "unavailable")
-    assert "certsync migrate" in response.json()["components"][0]["detail"]
+    assert "certsync migrate" in response.json()["components"][1]["detail"]
 
 
 async def test_unavailable_without_a_database(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

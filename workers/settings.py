@@ -16,6 +16,7 @@ from app.factory import Factory
 from app.job_queue import QUEUE, RUN_JOB, deserialize, redis_settings, serialize
 from app.settings import Settings
 from app.watchdog import signs_of_life
+from workers.metrics import serve_metrics
 from workers.run_import import RUNS_AT_ONCE, run_import
 from workers.sweep import sweep
 from workers.tick import recompute, tick
@@ -63,9 +64,11 @@ def create_worker(settings: Settings) -> Worker:
     async def startup(ctx: dict[str, Any]) -> None:
         ctx["factory"] = Factory(settings)
         ctx["executing"] = set()
+        ctx["stop_metrics"] = serve_metrics(settings, ctx["factory"].run_metrics)
         await recompute(ctx["factory"])
 
     async def shutdown(ctx: dict[str, Any]) -> None:
+        ctx["stop_metrics"]()
         await ctx["factory"].close()
 
     return PatientWorker(

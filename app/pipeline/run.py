@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -55,6 +56,7 @@ class ImportRun:
     progress: Progress
     local_path: Path | None = None
     file: FetchedFile | None = None
+    summary: dict[str, Any] | None = None
     writer: FindingWriter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,16 +78,16 @@ class ImportRun:
                 await connection.commit()
 
     async def _fetch(self) -> FetchedFile:
-        self.progress.enter(RunPhase.FETCH)
         district_id = self.district.id
-        if self.local_path is not None:
-            return await self.fetcher.from_disk(district_id, self.local_path, self.layout)
-        return await self.fetcher.from_state(
-            district_id,
-            self.run.id,
-            self.layout,
-            lambda done, total: self.progress.at(RunPhase.FETCH, done, total),
-        )
+        with self.progress.within(RunPhase.FETCH):
+            if self.local_path is not None:
+                return await self.fetcher.from_disk(district_id, self.local_path, self.layout)
+            return await self.fetcher.from_state(
+                district_id,
+                self.run.id,
+                self.layout,
+                lambda done, total: self.progress.at(RunPhase.FETCH, done, total),
+            )
 
     async def _note_file(self, file: FetchedFile) -> None:
         """Show the file in the run at once, and warn of one that is not news."""
@@ -127,15 +129,19 @@ class ImportRun:
         for number in count(1):
             under_guard = moved if number >= PASSES and not preview else None
             if moved is Moved.ROSTER:
-                self.progress.enter(RunPhase.PARSE)
-                await plan.read(file, everybody=under_guard is not None)
+                with self.progress.within(RunPhase.PARSE):
+                    await plan.read(file, everybody=under_guard is not None)
             if under_guard is None:
-                self.progress.enter(RunPhase.MATCH)
-                if moved is Moved.ROSTER:
-                    await plan.match()
-                await plan.compare()
+                with self.progress.within(RunPhase.MATCH):
+                    if moved is Moved.ROSTER:
+                        await plan.match()
+                    await plan.compare()
             await plan.connection.commit()
-            moved = await (plan.moved() if preview else self._replace(plan, file, under_guard))
+            if preview:
+                moved = await plan.moved()
+            else:
+                with self.progress.within(RunPhase.REPLACE):
+                    moved = await self._replace(plan, file, under_guard)
             if moved is None or (preview and number == PASSES):
                 break
             log.info("planned_again", run_id=str(self.run.id), moved=moved.value)
@@ -144,6 +150,7 @@ class ImportRun:
         elif any(difference.changes_much() for difference in plan.differences):
             await statistics.learn_records(plan.connection)
         await plan.connection.commit()
+        self.summary = plan.summary
 
     async def _end_preview(self, plan: Plan, file: FetchedFile) -> None:
         """End a preview with what an import would do (I14); what was fetched for it is not kept."""
@@ -162,7 +169,6 @@ class ImportRun:
         `under_guard` is what may have moved and is planned again under it, where it cannot any more. Returns
         what moved instead, then nothing was written.
         """
-        self.progress.enter(RunPhase.REPLACE)
         kept = kept_file(file, FileState.RETAINED, self.run, utc_now())
         version, superseded = await self._mark(kept)
         statements = self._statements(plan, kept, version)

@@ -1,6 +1,7 @@
 """Executes a run: claims it, imports, ends it, and makes its report. Used by the worker and the CLI."""
 
 import asyncio
+import time
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -8,7 +9,7 @@ from uuid import UUID, uuid4
 import structlog
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from app.constants import FINAL_STATUSES, FileState, RunKind, RunStatus
+from app.constants import FINAL_STATUSES, FileState, RunKind, RunPhase, RunStatus
 from app.crypto import Cipher
 from app.database import Database
 from app.errors import ServiceUnavailableError
@@ -28,6 +29,7 @@ from app.services.run_failures import as_failure, error_log, reassuring
 from app.settings import Settings
 from app.storage import import_files, run_reports, runs
 from app.storage.download_folder import DownloadFolder
+from app.telemetry import RunTelemetry, about
 
 MAX_ATTEMPTS = 5
 """A run that took so many workers down is ended instead of taking another."""
@@ -53,12 +55,14 @@ class RunExecution:
         cipher: Cipher,
         downloads: DownloadFolder,
         lock: ImportLock,
+        telemetry: RunTelemetry,
     ) -> None:
         self._database = database
         self._settings = settings
         self._downloads = downloads
         self._cipher = cipher
         self._lock = lock
+        self._telemetry = telemetry
         self._fetcher = Fetcher(database, settings, cipher, downloads)
 
     async def execute(self, run_id: UUID, local_path: Path | None = None) -> None:
@@ -66,11 +70,15 @@ class RunExecution:
 
         Cancellation puts the run back to waiting, so that the next worker takes it at once.
         """
-        structlog.contextvars.bind_contextvars(run_id=str(run_id))
-        run = await self._claim(run_id, from_disk=local_path is not None)
-        if run is not None:
-            await self._import(run, local_path)
-        await self._report(run_id)
+        with structlog.contextvars.bound_contextvars(run_id=str(run_id)):
+            run = await self._claim(run_id, from_disk=local_path is not None)
+            if run is None:
+                await self._report(run_id)
+                return
+            with about(run), self._telemetry.attempt(run):
+                log.info("run_started", attempt=run.attempt)
+                await self._import(run, local_path)
+                await self._report(run_id)
 
     async def _claim(self, run_id: UUID, *, from_disk: bool) -> Run | None:
         owner = uuid4()
@@ -82,13 +90,12 @@ class RunExecution:
         except IntegrityError:
             log.info("run_deferred", reason="another run of the district is in progress")
             return None
-        if run is not None:
-            log.info("run_started", district=run.district_id, attempt=run.attempt)
         return run
 
     async def _import(self, run: Run, local_path: Path | None) -> None:
         assert run.owner is not None
-        progress = Progress()
+        began = time.perf_counter()
+        progress = Progress(self._telemetry.phase)
         importing: ImportRun | None = None
         try:
             check_attempts(run)
@@ -108,6 +115,8 @@ class RunExecution:
                     local_path,
                 )
                 await importing.execute()
+            seconds = time.perf_counter() - began
+            self._telemetry.ended(run, RunStatus.SUCCEEDED, seconds, summary=importing.summary)
             log.info("run_succeeded", kind=run.kind.value)
         except OwnershipLostError:
             log.warning("run_lost", reason="it was ended or taken over by another worker")
@@ -118,7 +127,10 @@ class RunExecution:
                 log.error("run_not_put_back", **trace(error))  # noqa: TRY400 - its message may quote a row
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the run has to end
-            await self._fail(run, as_failure(error, self._settings), importing)
+            failure = as_failure(error, self._settings)
+            if await self._fail(run, failure, importing):
+                seconds = time.perf_counter() - began
+                self._telemetry.ended(run, RunStatus.FAILED, seconds, code=failure.code)
 
     async def _district(self, district_id: str) -> District:
         async with self._database.read() as session:
@@ -137,8 +149,8 @@ class RunExecution:
                 await runs.put_back(connection, run.id, run.owner)
         log.info("run_cancelled" if run.from_disk else "run_put_back")
 
-    async def _fail(self, run: Run, failure: RunFailure, importing: ImportRun | None) -> None:
-        """End the run as failed; put a refused file aside. Does nothing if the import was committed."""
+    async def _fail(self, run: Run, failure: RunFailure, importing: ImportRun | None) -> bool:
+        """End the run as failed, put a refused file aside; False if it had ended: the import stands."""
         assert run.owner is not None
         file = importing.file if importing else None
         own = file if file and not file.reused else None
@@ -163,7 +175,7 @@ class RunExecution:
                 await connection.execute(import_files.keeping(connection, kept))
         if not ended:
             log.warning("failure_after_end", code=failure.code)
-            return
+            return False
         if aside:
             self._downloads.quarantine(run.district_id, aside.path.name)
         elif own:
@@ -171,6 +183,7 @@ class RunExecution:
         if superseded:
             self._downloads.remove(run.district_id, superseded)
         log.warning("run_failed", code=failure.code)
+        return True
 
     def _error_log(self, run: Run, failure: RunFailure) -> str:
         return self._cipher.encrypt(error_log(run, failure), runs.error_log_place(run.id))
@@ -186,28 +199,32 @@ class RunExecution:
             lease = report_lease(self._settings)
             if not await run_reports.try_report(connection, run_id, utc_now(), lease):
                 return
+        with about(run), self._telemetry.phase(RunPhase.REPORT):
+            await self._make_report(run)
+
+    async def _make_report(self, run: Run) -> None:
         async with self._database.read() as session:
             district = await session.get(District, run.district_id)
             assert district is not None
             connection = await session.connection()
             report = await report_data(connection, run, district, limit=self._settings.pdf_rows)
         await self._tidy(run.district_id)
-        target = report_path(self._settings, run_id)
+        target = report_path(self._settings, run.id)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             await render_pdf(
                 report, target, timeout=self._settings.pdf_timeout, max_rows=self._settings.pdf_rows
             )
         except asyncio.CancelledError:
-            await self._end_report_try(run_id, counts=False)
+            await self._end_report_try(run.id, counts=False)
             raise
         except PdfFailed as error:
             # The import stands, and JSON and CSV have the same facts.
             log.error("pdf_failed", reason=str(error))  # noqa: TRY400 - the reason says it all
-            await self._end_report_try(run_id, counts=True)
+            await self._end_report_try(run.id, counts=True)
             return
         async with self._database.write() as session:
-            await run_reports.note_pdf(await session.connection(), run_id, target.name)
+            await run_reports.note_pdf(await session.connection(), run.id, target.name)
 
     async def _end_report_try(self, run_id: UUID, *, counts: bool) -> None:
         async with self._database.write() as session:

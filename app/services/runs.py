@@ -23,6 +23,7 @@ from app.services.schedule import after_cancel
 from app.settings import Settings
 from app.storage import districts, run_ends, run_findings, run_reports, runs, tasks
 from app.storage.pages import Page, PageRequest
+from app.telemetry import origin
 
 RETRY_SECONDS = 2
 
@@ -199,6 +200,7 @@ def new_run(district_id: str, description: str, user: str, options: RunOptions, 
         scheduled_start=utc_now(),
         run_by=user,
         accept_shrink=options.accept_shrink,
+        **origin(),
         **of,
     )
 
