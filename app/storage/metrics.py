@@ -20,13 +20,18 @@ file = ImportFile.__table__  # type: ignore[attr-defined] # same
 district = District.__table__  # type: ignore[attr-defined] # same
 
 NUMBER = sa.func.count().label("number")
-UNFINISHED = run.c.status.in_([RunStatus.WAITING, RunStatus.IN_PROGRESS])
+# In the very words of the partial indexes: SQLite takes one only then.
+UNFINISHED = sa.text("run.status IN ('waiting', 'in_progress')")
+NOT_SUCCEEDED = sa.text("NOT connection_event.succeeded")
 
 
 async def due(connection: AsyncConnection, now: datetime) -> tuple[int, datetime | None]:
     """Return how many runs are due and wait for a worker, and since when the oldest of them is due."""
     query = sa.select(sa.func.count(), sa.func.min(run.c.scheduled_start)).where(
-        run.c.status == RunStatus.WAITING, run.c.scheduled_start <= now, sa.not_(run.c.from_disk)
+        UNFINISHED,
+        run.c.status == RunStatus.WAITING,
+        run.c.scheduled_start <= now,
+        sa.not_(run.c.from_disk),
     )
     count, oldest = (await connection.execute(query)).one()
     return count, oldest
@@ -49,7 +54,7 @@ async def failed_connections(connection: AsyncConnection, since: datetime) -> li
     """Return (failure_code, number) of the attempts to use a state's server that failed `since` then."""
     query = (
         sa.select(event.c.failure_code, NUMBER)
-        .where(sa.not_(event.c.succeeded), event.c.at >= since)
+        .where(NOT_SUCCEEDED, event.c.at >= since)
         .group_by(event.c.failure_code)
     )
     return list(await connection.execute(query))
@@ -68,23 +73,21 @@ async def newest_files(connection: AsyncConnection) -> list[Row]:
 
 async def failing_districts(connection: AsyncConnection) -> list[Row]:
     """Return (failure_code, number) of the districts whose last import failed."""
-    last = run.alias()
-    newest = (
-        sa.select(last.c.id)
+    code_of_last = (
+        sa.select(run.c.failure_code)
         .where(
-            last.c.district_id == district.c.id,
-            last.c.kind == RunKind.IMPORT,
-            last.c.status.in_([RunStatus.SUCCEEDED, RunStatus.FAILED]),
+            run.c.district_id == district.c.id,
+            run.c.kind == RunKind.IMPORT,
+            run.c.status.in_([RunStatus.SUCCEEDED, RunStatus.FAILED]),
         )
-        .order_by(last.c.scheduled_start.desc(), last.c.id.desc())
+        .order_by(run.c.scheduled_start.desc(), run.c.id.desc())
         .limit(1)
-        .correlate(district)
         .scalar_subquery()
     )
+    last = sa.select(code_of_last.label("failure_code")).select_from(district).subquery()
     query = (
-        sa.select(run.c.failure_code, NUMBER)
-        .join_from(district, run, run.c.id == newest)
-        .where(run.c.status == RunStatus.FAILED)
-        .group_by(run.c.failure_code)
+        sa.select(last.c.failure_code, NUMBER)
+        .where(last.c.failure_code.is_not(None))
+        .group_by(last.c.failure_code)
     )
     return list(await connection.execute(query))
