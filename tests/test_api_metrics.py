@@ -1,4 +1,4 @@
-"""`/metrics`: who may see it, what the database says, what a process counts, what happens without a database."""
+"""`/metrics`: who may see it, what the database says, what a process counts, and without a database."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -126,13 +126,18 @@ async def test_the_age_of_the_newest_file_is_by_the_districts_own_clock(api: Api
         ),
         ImportFile(**common | older | {"district_id": HERE, "state": FileState.RETAINED}),
         ImportFile(
-            **common | {"district_id": HERE, "datestamp": "2026-12-24T00:00:00", "state": FileState.QUARANTINED}
+            **common
+            | {"district_id": HERE, "datestamp": "2026-12-24T00:00:00", "state": FileState.QUARANTINED}
         ),
     )
     ages = of(await scrape(api), "certsync_newest_file_age_seconds")
     now = datetime.now(UTC)
-    assert ages[(HERE,)] == pytest.approx((now - datetime(2026, 11, 22, 6, tzinfo=UTC)).total_seconds(), abs=5)
-    assert ages[(THERE,)] == pytest.approx((now - datetime(2026, 11, 21, 7, tzinfo=UTC)).total_seconds(), abs=5)
+    assert ages[(HERE,)] == pytest.approx(
+        (now - datetime(2026, 11, 22, 6, tzinfo=UTC)).total_seconds(), abs=5
+    )
+    assert ages[(THERE,)] == pytest.approx(
+        (now - datetime(2026, 11, 21, 7, tzinfo=UTC)).total_seconds(), abs=5
+    )
 
 
 async def test_failed_connections_by_code(api: Api) -> None:
@@ -207,7 +212,9 @@ async def test_without_a_database_it_says_so_and_shows_the_rest(
     assert of(figures, "certsync_figures_readable") == {(): 0}
     assert of(figures, "certsync_requests_refused_total") == {("401",): 1}
     assert of(figures, "certsync_queue_depth") == {}
-    assert [event["error"] for event in logs if event["event"] == "figures_unreadable"] == ["OperationalError"]
+    assert [event["error"] for event in logs if event["event"] == "figures_unreadable"] == [
+        "OperationalError"
+    ]
 
 
 async def test_a_database_that_hangs_delays_a_scrape_by_the_limit_only(
