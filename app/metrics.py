@@ -10,7 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -36,7 +42,7 @@ class RequestMetrics:
     """What one API process counts, or all processes of one `serve` together (`counting_together`)."""
 
     def __init__(self) -> None:
-        self._registry = own = CollectorRegistry()
+        self._registry = own = _registry()
         self._duration = Histogram(
             "certsync_http_request_duration_seconds",
             "Time until the answer to a request began, by route template and class of status.",
@@ -78,7 +84,7 @@ class RunMetrics:
     """What one worker counts of the runs that it executes."""
 
     def __init__(self) -> None:
-        self.registry = own = CollectorRegistry()
+        self.registry = own = _registry()
         self._duration = Histogram(
             "certsync_run_duration_seconds",
             "Time from the begin of an attempt to the run's end, by kind and how it ended.",
@@ -148,6 +154,12 @@ def counting_together() -> Iterator[None]:
             yield
         finally:
             del os.environ[SHARED_DIRECTORY]
+
+
+def _registry() -> CollectorRegistry:
+    # When each series began, which nobody asks for, would be a series beside it.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    return CollectorRegistry()
 
 
 class _Together(Collector):

@@ -110,7 +110,7 @@ def _exporting() -> TracerProvider:
     except ImportError as error:
         raise ConfigurationError(
             "OTEL_EXPORTER_OTLP_ENDPOINT is set, but what sends traces is not installed. Type: "
-            "pip install 'certsync[otel]', or take the variable away"
+            "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http, or take the variable away"
         ) from error
 
     class ReducedExporter(OTLPSpanExporter):

@@ -54,7 +54,8 @@ async def test_openmetrics_when_a_scraper_asks_for_it(api: Api) -> None:
     accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
     response = await api.get("/metrics", role=Role.OPS, district="*", headers=accept)
     assert response.headers["content-type"].startswith("application/openmetrics-text")
-    assert any(family.name == "certsync_runs" for family in parse_openmetrics(response.text))
+    families = parse_openmetrics(response.text)  # type: ignore[no-untyped-call]
+    assert any(family.name == "certsync_runs" for family in families)
 
 
 async def test_an_empty_deployment_has_its_figures(api: Api) -> None:
@@ -118,7 +119,7 @@ async def test_a_district_fails_until_its_next_import_succeeds(api: Api) -> None
 async def test_the_age_of_the_newest_file_is_by_the_districts_own_clock(api: Api) -> None:
     written = {HERE: "2026-11-22T01:00:00", THERE: "2026-11-21T01:00:00"}  # New York, Chicago
     older = {"datestamp": "2026-11-01T01:00:00", "name": "older"}
-    common = {"name": "a file", "sha256": "0" * 64, "size": 1, "stored_as": "x"}
+    common: dict[str, Any] = {"name": "a file", "sha256": "0" * 64, "size": 1, "stored_as": "x"}
     await api.add(
         *(
             ImportFile(**common | {"district_id": district, "datestamp": stamp, "state": FileState.RETAINED})
@@ -233,9 +234,15 @@ async def test_the_queries_of_a_scrape_read_by_index_what_counts(api: Api) -> No
     """Among many ended runs, which districts gather in years, none is read that does not count."""
     database, now = api.factory.database, utc_now()
     ended = {"status": RunStatus.SUCCEEDED, "kind": RunKind.IMPORT, "trigger": RunTrigger.SCHEDULE}
-    event = {"district_id": HERE, "port": 22, "phase": ConnectionPhase.LIST, "succeeded": True, "message": ""}
+    event: dict[str, Any] = {
+        "district_id": HERE,
+        "port": 22,
+        "phase": ConnectionPhase.LIST,
+        "succeeded": True,
+        "message": "",
+    }
     event |= {"host_encrypted": "x", "username_encrypted": "x"}
-    common = dict.fromkeys(("progress", "attempt", "report_tries"), 0)
+    common: dict[str, Any] = dict.fromkeys(("progress", "attempt", "report_tries"), 0)
     common |= dict.fromkeys(("late", "accept_shrink", "from_disk", "file_reused"), False)
     common |= {"district_id": HERE, "task_description": "Licences", "run_by": "kmarsh"} | ended
     past = [now - timedelta(days=2, minutes=minutes) for minutes in range(10_000)]

@@ -1,6 +1,9 @@
 """What processes count: several on one port together, and a worker at a port of its own."""
 
+import asyncio
 import os
+import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.embedded_redis import EmbeddedRedis, find_server
 from app.errors import ConfigurationError
 from app.metrics import SHARED_DIRECTORY, RunMetrics, counting_together
 from app.settings import Settings
@@ -73,6 +77,26 @@ def test_processes_that_count_together_show_one_sum(migrated_sqlite: Path, tmp_p
 
 def test_a_worker_shows_nothing_unless_a_port_is_set() -> None:
     serve_metrics(Settings(), RunMetrics())()
+
+
+async def test_a_worker_whose_port_is_taken_says_so_and_ends(migrated_sqlite: Path, tmp_path: Path) -> None:
+    shutil.copy(migrated_sqlite, tmp_path / "certsync.db")
+    redis = EmbeddedRedis(tmp_path / "redis", find_server())
+    child = await redis.start()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        variables = {
+            "CERTSYNC_DATA_DIR": str(tmp_path),
+            "CERTSYNC_REDIS_URL": redis.url,
+            "CERTSYNC_WORKER_METRICS_PORT": str(taken.getsockname()[1]),
+        }
+        command = [sys.executable, "-m", "app.cli", "worker"]
+        worker = await asyncio.create_subprocess_exec(
+            *command, cwd=ROOT, env=os.environ | variables, stderr=asyncio.subprocess.PIPE
+        )
+        _, said = await worker.communicate()
+    await child.stop(5)
+    assert worker.returncode == 1
+    assert "each worker of a machine needs one of its own" in said.decode().splitlines()[-1]
 
 
 def test_two_workers_of_a_machine_need_two_ports() -> None:

@@ -75,7 +75,7 @@ def test_a_service_without_the_extra_says_what_to_type(
         timeout=60,
     )
     assert ended.returncode == 1
-    assert "pip install 'certsync[otel]'" in ended.stderr
+    assert "pip install opentelemetry-sdk" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

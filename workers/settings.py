@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -62,14 +63,15 @@ def create_worker(settings: Settings) -> Worker:
     """Return a worker for the queue of `settings`, ready to run. Raises ConfigurationError."""
 
     async def startup(ctx: dict[str, Any]) -> None:
-        ctx["factory"] = Factory(settings)
+        closing = ctx["closing"] = AsyncExitStack()
+        factory = ctx["factory"] = Factory(settings)
+        closing.push_async_callback(factory.close)
+        closing.callback(serve_metrics(settings, factory.run_metrics))
         ctx["executing"] = set()
-        ctx["stop_metrics"] = serve_metrics(settings, ctx["factory"].run_metrics)
-        await recompute(ctx["factory"])
+        await recompute(factory)
 
     async def shutdown(ctx: dict[str, Any]) -> None:
-        ctx["stop_metrics"]()
-        await ctx["factory"].close()
+        await ctx["closing"].aclose()
 
     return PatientWorker(
         functions=[func(run_import, name=RUN_JOB)],
