@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import (
@@ -17,6 +18,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -77,7 +79,11 @@ class RequestMetrics:
         """Return what to show: of this process, or of all that count together."""
         if SHARED_DIRECTORY not in os.environ:
             return self._registry
-        return MultiProcessCollector(CollectorRegistry())  # type: ignore[no-untyped-call]
+        together = MultiProcessCollector(CollectorRegistry()).collect()  # type: ignore[no-untyped-call]
+        mine = {
+            metric.name for metric in self._registry.collect()
+        }  # the files have the worker's names as well
+        return Families(tuple(metric for metric in together if metric.name in mine))
 
 
 class RunMetrics:
@@ -162,16 +168,18 @@ def _registry() -> CollectorRegistry:
     return CollectorRegistry()
 
 
-class _Together(Collector):
-    def __init__(self, parts: Iterable[Collector]) -> None:
-        self._parts = tuple(parts)
+@dataclass(frozen=True)
+class Families(Collector):
+    """Metrics that are ready to be shown."""
 
-    def collect(self) -> Iterator[Any]:
-        for part in self._parts:
-            yield from part.collect()
+    metrics: tuple[Metric, ...]
+
+    def collect(self) -> Iterable[Metric]:
+        """Return them, as the library asks for them."""
+        return self.metrics
 
 
 def exposition(parts: Iterable[Collector], accept: str) -> tuple[bytes, str]:
     """Return the text for a scraper and its media type, which `accept` (the header) chooses."""
     encode, media_type = choose_encoder(accept)
-    return encode(_Together(parts)), media_type
+    return encode(Families(tuple(metric for part in parts for metric in part.collect()))), media_type

@@ -45,7 +45,9 @@ class RunTelemetry:
     @contextmanager
     def attempt(self, run: Run) -> Iterator[None]:
         """Make a span of one attempt at a run; the first tells how long the run waited."""
-        if run.attempt == 1 and run.actual_start is not None:
+        if (
+            run.actual_start is not None and run.actual_start == run.heartbeat_at
+        ):  # as the first claim leaves it
             self._metrics.began((run.actual_start - run.scheduled_start).total_seconds())
         attributes = {
             "district": run.district_id,

@@ -14,10 +14,11 @@ from app.constants import Role
 from app.database import Database
 from app.main import create_app
 from app.models.base import utc_now
-from app.services import health
+from app.services import health, metrics
 from app.settings import Settings
-from tests.support.api import Api, problem
+from tests.support.api import Api, problem, running_api
 from tests.support.runs import waiting_run
+from tests.support.stalling_proxy import StallingProxy
 
 
 async def test_live(api: Api) -> None:
@@ -91,6 +92,26 @@ async def test_workers_count(api: Api, monkeypatch: pytest.MonkeyPatch, workers:
     assert (response.status_code, response.json()) == (200, {"status": status})
     shown = (await api.get("/health/ready", role=Role.OPS, district="*")).json()["components"][3]
     assert shown["detail"] == ("1 running" if workers else "none is running; start `certsync worker`")
+
+
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)  # SQLite is no network away
+async def test_a_network_that_swallows_everything_is_told_of_in_time(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelling a query over such a network takes much longer than the limit."""
+    assert settings.database_url is not None
+    monkeypatch.setattr(health, "CHECK_SECONDS", 1)
+    monkeypatch.setattr(metrics, "LIMIT", 1)
+    async with StallingProxy(settings.database_url.get_secret_value()) as proxy:
+        beyond = settings.model_copy(update={"database_url": SecretStr(proxy.url)})
+        async with running_api(beyond) as api:
+            assert (await api.get("/health/ready", role=None)).status_code == 200
+            proxy.stall()
+            async with asyncio.timeout(4):
+                assert (await api.get("/health/ready", role=None)).status_code == 503
+                scraped = await api.get("/metrics", role=Role.OPS, district="*")
+                assert "certsync_figures_readable 0.0" in scraped.text
+            proxy.resume()
 
 
 async def test_unavailable_with_an_old_schema(api: Api) -> None:

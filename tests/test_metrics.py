@@ -71,6 +71,7 @@ def test_processes_that_count_together_show_one_sum(migrated_sqlite: Path, tmp_p
             assert 'route="/api/v1/tasks",status="4xx"} 2.0' in shown
             assert shown.count("# TYPE certsync_requests_refused_total counter") == 1
             assert "certsync_queue_depth 0.0" in shown
+            assert "certsync_lock_window" not in shown, "that is the workers'"
     assert not shared.exists()
     assert SHARED_DIRECTORY not in os.environ
 

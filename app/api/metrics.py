@@ -10,6 +10,8 @@ from app.api.problems import problems
 from app.errors import ForbiddenError, UnauthorizedError
 from app.metrics import exposition
 
+Accept = Annotated[str, Header(include_in_schema=False)]
+
 router = APIRouter(tags=["Operations"])
 
 
@@ -20,7 +22,7 @@ router = APIRouter(tags=["Operations"])
     dependencies=[Operator],
     responses=problems(UnauthorizedError, ForbiddenError),
 )
-async def get_metrics(factory: FactoryDep, accept: Annotated[str, Header()] = "") -> Response:
+async def get_metrics(factory: FactoryDep, accept: Accept = "") -> Response:
     """Return metrics in Prometheus' text format, or in OpenMetrics' when asked; needs the role `ops`.
 
     What is true of the whole deployment comes from the database and is the same from every process; what is

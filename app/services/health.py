@@ -1,9 +1,10 @@
 """Whether the service can do its work: the database must be right, Redis and a worker should be."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 from redis.exceptions import RedisError
@@ -13,7 +14,7 @@ from app.database import Database
 from app.job_queue import JobQueue
 from app.migrations import newest_revision, schema_is_current
 from app.models.base import utc_now
-from app.shared_answer import SharedAnswer
+from app.probing import SharedAnswer, within
 from app.storage import metrics
 
 CHECK_SECONDS = 5.0
@@ -111,12 +112,13 @@ class HealthService:
         return f"{count} due, the oldest since {(now - oldest).total_seconds():.0f} s", count
 
 
-async def _component(name: str, check: Callable[[], Awaitable[Found]], *, needed: bool) -> Component:
+async def _component(
+    name: str, check: Callable[[], Coroutine[Any, Any, Found]], *, needed: bool
+) -> Component:
     up, count = False, 0
     try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            detail, count = await check()
-            up = True
+        detail, count = await within(CHECK_SECONDS, check())
+        up = True
     except _DownError as down:
         detail = str(down)
     except TimeoutError:

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,9 +12,10 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.database import Database
+from app.metrics import Families
 from app.models.base import utc_now
+from app.probing import SharedAnswer, within
 from app.services.health import Component, HealthService
-from app.shared_answer import SharedAnswer
 from app.storage import metrics
 from app.storage.metrics import Row
 
@@ -28,17 +28,6 @@ A count over all of them would fall when old ones are deleted, and look like a r
 """
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Families(Collector):
-    """Metrics that are ready to be shown."""
-
-    metrics: tuple[Metric, ...]
-
-    def collect(self) -> Iterable[Metric]:
-        """Return them, as the library asks for them."""
-        return self.metrics
 
 
 class MetricsService:
@@ -64,47 +53,53 @@ class MetricsService:
 
     async def _figures(self) -> tuple[Metric, ...] | None:
         try:
-            async with asyncio.timeout(LIMIT):
-                return tuple([figure async for figure in self._query(utc_now())])
+            return await within(LIMIT, self._query(utc_now()))
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             log.warning("figures_unreadable", error=type(error).__name__)
             return None
 
-    async def _query(self, now: datetime) -> AsyncIterator[Metric]:
+    async def _query(self, now: datetime) -> tuple[Metric, ...]:
+        since = now - PERIOD
         async with self._database.engine.connect() as connection:
             count, oldest = await metrics.due(connection, now)
-            yield _gauge("certsync_queue_depth", "Runs that are due and wait for a worker.", count)
-            yield _gauge(
+            unfinished = await metrics.unfinished(connection)
+            ended = await metrics.ended(connection, since)
+            failed_connections = await metrics.failed_connections(connection, since)
+            failing = await metrics.failing_districts(connection)
+            files = await metrics.newest_files(connection)
+        return (
+            _gauge("certsync_queue_depth", "Runs that are due and wait for a worker.", count),
+            _gauge(
                 "certsync_queue_oldest_wait_seconds",
                 "How long the oldest run that is due has waited for a worker; 0 when none waits.",
                 _seconds(now, oldest),
-            )
-            ended = await metrics.ended(connection, now - PERIOD)
-            yield _by(
+            ),
+            _by(
                 ("status", "phase"),
                 "certsync_runs",
                 "Runs by status and phase: all unfinished ones, and those that ended in the last 24 hours.",
-                [*await metrics.unfinished(connection), *ended],
-            )
-            yield _by(
+                [*unfinished, *ended],
+            ),
+            _by(
                 ("failure_code",),
                 "certsync_runs_failed",
                 "Runs that failed in the last 24 hours, by failure code.",
                 [row for row in ended if row.failure_code],
-            )
-            yield _by(
+            ),
+            _by(
                 ("failure_code",),
                 "certsync_sftp_failures",
                 "Attempts to use a state's server that failed in the last 24 hours, by failure code.",
-                await metrics.failed_connections(connection, now - PERIOD),
-            )
-            yield _by(
+                failed_connections,
+            ),
+            _by(
                 ("failure_code",),
                 "certsync_districts_failing",
                 "Districts whose last import failed, by failure code.",
-                await metrics.failing_districts(connection),
-            )
-            yield _ages(await metrics.newest_files(connection), now)
+                failing,
+            ),
+            _ages(files, now),
+        )
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
