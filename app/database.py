@@ -5,17 +5,21 @@ One class serves both databases, so that nothing above it asks which one it talk
 
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InternalError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.errors import ConfigurationError, ServiceUnavailableError
+from app.failures import DatabaseFailed
 from app.settings import Settings
+
+log = structlog.get_logger()
 
 SQLITE_PRAGMAS = {
     "journal_mode": "WAL",  # readers go on while one writes
@@ -27,6 +31,8 @@ SQLITE_PRAGMAS = {
 }
 GUARD_WAIT = "10s"
 """How long PostgreSQL lets a replace or a writer of employees wait for a district's guard."""
+GUARD_TRIES = 6
+"""How often a replace waits for the guard, `GUARD_WAIT` each, while others write employees."""
 GUARD_LIMITS = {
     "idle_in_transaction_session_timeout": "8s",
     "statement_timeout": "20s",
@@ -208,6 +214,35 @@ async def try_guard(connection: AsyncConnection, district_id: str) -> bool:
         return True
     limits = GUARD_LIMITS | {"lock_timeout": GUARD_WAIT, "idle_in_transaction_session_timeout": EDIT_IDLE}
     return bool(await _guard(connection, "pg_try_advisory_xact_lock_shared", limits, district_id))
+
+
+@asynccontextmanager
+async def holding_guard(connection: AsyncConnection, district_id: str) -> AsyncIterator[None]:
+    """Commit what the body does while the district's guard keeps everybody else out.
+
+    Raises DatabaseFailed when others keep it for too long.
+    """
+    for _ in range(GUARD_TRIES):
+        try:
+            await connection.begin()
+            await take_guard(connection, district_id, shared=False)
+        except OperationalError as error:
+            await connection.rollback()
+            if not is_lock_timeout(error):
+                raise
+            log.info("guard_waited_for", district=district_id)
+            continue
+        try:
+            yield
+        except BaseException:
+            with suppress(SQLAlchemyError):  # of a lost connection; what happened before it tells more
+                await connection.rollback()
+            raise
+        await connection.commit()
+        return
+    raise DatabaseFailed(
+        "Somebody else wrote employees of the district for minutes. Nothing was changed. Run it again later."
+    )
 
 
 async def _guard(

@@ -4,6 +4,7 @@ from app.crypto import load_cipher, load_signing_key
 from app.database import Database
 from app.import_lock import ImportLock
 from app.job_queue import JobQueue
+from app.metrics import RequestMetrics, RunMetrics
 from app.services.certifications import CertificationService
 from app.services.districts import DistrictService
 from app.services.employees import EmployeeService
@@ -11,6 +12,7 @@ from app.services.endorsements import EndorsementService
 from app.services.health import HealthService
 from app.services.import_files import ImportFileService
 from app.services.job_classes import JobClassService
+from app.services.metrics import MetricsService
 from app.services.record_editing import RecordEditing
 from app.services.run_events import RunEvents
 from app.services.run_execution import RunExecution
@@ -22,33 +24,45 @@ from app.services.tasks import TaskService
 from app.settings import Settings
 from app.storage.file_store import FileStore, LocalStore
 from app.storage.object_store import ObjectStore
+from app.telemetry import RunTelemetry
+from app.tracing import Tracing
 
 
 class Factory:
     """The parts of one process, API or worker. Raises ConfigurationError when one cannot be built.
 
-    `statement_limit` is that of `Database`: for who answers requests, not for who imports.
+    `statement_limit` is that of `Database`: for who answers requests, not for who imports. `tracing` is that
+    of the web framework, which makes its spans before there is a factory.
     """
 
-    def __init__(self, settings: Settings, statement_limit: int | None = None) -> None:
+    def __init__(
+        self, settings: Settings, tracing: Tracing | None = None, statement_limit: int | None = None
+    ) -> None:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.settings = settings
         self.signing_key = load_signing_key(settings)
         self.cipher = load_cipher(settings)
         self.database = Database(settings, statement_limit)
         self.queue = JobQueue(settings)
-        self.import_lock = ImportLock(settings)
+        self.tracing = tracing or Tracing()
+        self.request_metrics = RequestMetrics()
+        self.run_metrics = RunMetrics()
+        telemetry = RunTelemetry(self.run_metrics, self.tracing)
+        self.import_lock = ImportLock(settings, telemetry.lock_window)
         self.files: FileStore = (
             ObjectStore(settings) if settings.storage_url else LocalStore(settings.data_dir)
         )
         self.districts = DistrictService(self.database, settings)
         self.health = HealthService(self.database, self.queue, self.files)
+        self.metrics = MetricsService(self.database, self.health)
         self.tasks = TaskService(self.database)
         self.schedule = Schedule(self.database, self.queue)
         self.runs = RunService(self.database, self.queue, self.cipher, self.files)
         self.run_events = RunEvents(self.runs)
-        self.execution = RunExecution(self.database, settings, self.cipher, self.files, self.import_lock)
-        self.reporting = RunReporting(self.database, settings, self.files)
+        self.execution = RunExecution(
+            self.database, settings, self.cipher, self.files, self.import_lock, telemetry
+        )
+        self.reporting = RunReporting(self.database, settings, self.files, telemetry)
         self.editing = RecordEditing(self.database, self.import_lock)
         self.employees = EmployeeService(self.database)
         self.job_classes = JobClassService(self.database)
@@ -62,3 +76,4 @@ class Factory:
         await self.queue.close()
         await self.import_lock.close()
         await self.database.close()
+        await self.tracing.close()

@@ -6,7 +6,7 @@ exclusion true is the guard in the database (`app/database.py`), so Redis may be
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self, TypeAlias
@@ -129,9 +129,12 @@ class HeldLock:
 
 
 class ImportLock:
-    """The locks of all districts, as one process sees them."""
+    """The locks of all districts, as one process sees them; `timed` measures how long one is held."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, timed: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
+        self._timed = timed
         self._redis = redis_client(
             settings,
             Redis,
@@ -153,11 +156,12 @@ class ImportLock:
         """Hold the district's lock while the body runs. Raises DatabaseFailed if another keeps it."""
         lock = HeldLock(self._redis, district_id, run_id, owner)
         await lock.acquire()
-        try:
-            async with in_background(lock.keep(guarded)):
-                yield lock
-        finally:
-            await asyncio.shield(lock.release())
+        with self._timed():
+            try:
+                async with in_background(lock.keep(guarded)):
+                    yield lock
+            finally:
+                await asyncio.shield(lock.release())
 
     async def close(self) -> None:
         """Close the connections."""

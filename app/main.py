@@ -18,6 +18,7 @@ from app.api import (
     import_files,
     import_lock,
     job_classes,
+    metrics,
     problems,
     run_events,
     runs,
@@ -26,9 +27,10 @@ from app.api import (
 )
 from app.api.limits import BodyLimit, RequestLimits
 from app.api.openapi import add_openapi
-from app.api.request_log import RequestLog
+from app.api.request_log import RequestLog, is_probe
 from app.factory import Factory
 from app.settings import Settings
+from app.tracing import Tracing
 
 STATEMENT_LIMIT = 25
 """Seconds for one statement of a request: a little less than the request has (`api/limits.py`)."""
@@ -46,16 +48,21 @@ ROUTERS = (
     connection_events.router,
     import_files.router,
     health.router,
+    metrics.router,
     problems.router,
 )
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application; its parts are built when it starts and closed when it ends."""
+    """Return the application; its parts are built when it starts and closed when it ends.
+
+    Raises ConfigurationError when it cannot trace as the environment asks.
+    """
+    tracing = Tracing()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.factory = Factory(settings, statement_limit=STATEMENT_LIMIT)
+        app.state.factory = Factory(settings, tracing, STATEMENT_LIMIT)
         yield
         await app.state.factory.close()
 
@@ -71,7 +78,14 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,
         redoc_url=None,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry={
+            "tracing": tracing.provider is not None,
+            "tracer_provider": tracing.provider,
+            "operation_spans": False,
+            "metrics": False,
+            "logs": False,
+            "exclude": is_probe,
+        },
     )
     problems.add_problem_handlers(app)
     idempotency.add_repeated_answers(app)

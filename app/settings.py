@@ -97,6 +97,14 @@ class Settings(BaseSettings):
         "INFO", description="Least severity that is logged."
     )
 
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`auto`: readable lines on a terminal, JSON everywhere else."
+    )
+    worker_metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Port at which a worker shows its metrics, without a token; off."
+    )
+    worker_metrics_host: str = Field("127.0.0.1", description="Address to which that port is bound.")
+
     @model_validator(mode="after")
     def check_storage(self) -> Self:
         """Refuse settings of a bucket without the bucket: files would lie on each host for itself."""

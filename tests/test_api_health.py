@@ -1,6 +1,9 @@
 """Health and the OpenAPI document."""
 
+import asyncio
 import json
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,12 @@ from pydantic import SecretStr
 from app.constants import Role
 from app.database import Database
 from app.main import create_app
+from app.models.base import utc_now
+from app.services import health, metrics
 from app.settings import Settings
-from tests.support.api import Api, problem
+from tests.support.api import Api, problem, running_api
+from tests.support.runs import waiting_run
+from tests.support.stalling_proxy import StallingProxy
 
 
 async def test_live(api: Api) -> None:
@@ -26,11 +33,50 @@ async def test_degraded_without_redis_and_details_only_with_a_token(api: Api) ->
     body = (await api.get("/health/ready", role=Role.OPS, district="*")).json()
     assert [(part["name"], part["status"]) for part in body["components"]] == [
         ("database", "up"),
+        ("schema", "up"),
         ("redis", "down"),
         ("worker", "down"),
         ("storage", "up"),
+        ("queue", "up"),
     ]
-    assert "Redis" in body["components"][1]["detail"]
+    assert "Redis" in body["components"][2]["detail"]
+
+
+async def test_the_queue_tells_how_long_the_oldest_run_has_waited(api: Api) -> None:
+    ago = timedelta(seconds=90)
+    await api.add(waiting_run(scheduled_start=utc_now() - ago), waiting_run(scheduled_start=utc_now() + ago))
+    body = (await api.get("/health/ready", role=Role.OPS, district="*")).json()
+    assert re.fullmatch("1 due, the oldest since 9[0-9] s", body["components"][4]["detail"])
+
+
+async def test_probes_that_come_together_are_one_look(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+    ping = api.factory.queue.ping
+
+    async def counted() -> None:
+        nonlocal looks
+        looks += 1
+        await ping()
+
+    monkeypatch.setattr(api.factory.queue, "ping", counted)
+    answers = await asyncio.gather(*(api.get("/health/ready", role=None) for _ in range(5)))
+    assert {answer.json()["status"] for answer in answers} == {"degraded"}
+    assert looks == 1
+    await api.get("/health/ready", role=None)
+    assert looks == 2
+
+
+async def test_a_part_that_hangs_delays_the_answer_by_its_limit_only(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(health, "CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(api.factory.queue, "ping", forever)
+    async with asyncio.timeout(5):
+        body = (await api.get("/health/ready", role=Role.OPS, district="*")).json()
+    assert body["components"][2] == {"name": "redis", "status": "down", "detail": "no answer within 0.2 s"}
 
 
 @pytest.mark.parametrize(("workers", "status"), [(0, "degraded"), (1, "ready")])
@@ -45,6 +91,28 @@ async def test_workers_count(api: Api, monkeypatch: pytest.MonkeyPatch, workers:
     monkeypatch.setattr(api.factory.queue, "ping", ping)
     response = await api.get("/health/ready", role=None)
     assert (response.status_code, response.json()) == (200, {"status": status})
+    shown = (await api.get("/health/ready", role=Role.OPS, district="*")).json()["components"][3]
+    assert shown["detail"] == ("1 running" if workers else "none is running; start `certsync worker`")
+
+
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)  # SQLite is no network away
+async def test_a_network_that_swallows_everything_is_told_of_in_time(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelling a query over such a network takes much longer than the limit."""
+    assert settings.database_url is not None
+    monkeypatch.setattr(health, "CHECK_SECONDS", 1)
+    monkeypatch.setattr(metrics, "LIMIT", 1)
+    async with StallingProxy(settings.database_url.get_secret_value()) as proxy:
+        beyond = settings.model_copy(update={"database_url": SecretStr(proxy.url)})
+        async with running_api(beyond) as api:
+            assert (await api.get("/health/ready", role=None)).status_code == 200
+            proxy.stall()
+            async with asyncio.timeout(4):
+                assert (await api.get("/health/ready", role=None)).status_code == 503
+                scraped = await api.get("/metrics", role=Role.OPS, district="*")
+                assert "certsync_figures_readable 0.0" in scraped.text
+            proxy.resume()
 
 
 async def test_unavailable_with_an_old_schema(api: Api) -> None:
@@ -52,7 +120,7 @@ async def test_unavailable_with_an_old_schema(api: Api) -> None:
         await connection.exec_driver_sql("DELETE FROM alembic_version")
     response = await api.get("/health/ready", role=Role.VIEWER)
     assert (response.status_code, response.json()["status"]) == (503, "unavailable")
-    assert "certsync migrate" in response.json()["components"][0]["detail"]
+    assert "certsync migrate" in response.json()["components"][1]["detail"]
 
 
 async def test_unavailable_without_a_database(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

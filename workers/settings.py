@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ from app.job_queue import QUEUE, RUN_JOB, deserialize, queue_redis, serialize
 from app.redis_client import close_sentinels
 from app.settings import Settings
 from app.watchdog import signs_of_life
+from workers.metrics import serve_metrics
 from workers.run_import import TURN, run_import
 from workers.sweep import sweep
 from workers.tick import recompute, tick
@@ -63,12 +65,15 @@ def create_worker(settings: Settings) -> Worker:
     redis = queue_redis(settings, patient=True)
 
     async def startup(ctx: dict[str, Any]) -> None:
-        ctx["factory"] = Factory(settings)
+        closing = ctx["closing"] = AsyncExitStack()
+        factory = ctx["factory"] = Factory(settings)
+        closing.push_async_callback(factory.close)
+        closing.callback(serve_metrics(settings, factory.run_metrics))
         ctx["executing"] = set()
-        await recompute(ctx["factory"])
+        await recompute(factory)
 
     async def shutdown(ctx: dict[str, Any]) -> None:
-        await ctx["factory"].close()
+        await ctx["closing"].aclose()
         await close_sentinels(redis)  # the rest of it arq closes
 
     worker = PatientWorker(

@@ -7,7 +7,7 @@ import structlog
 from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.constants import Role
+from app.constants import EVERY_DISTRICT, Role
 from app.errors import ForbiddenError
 from app.factory import Factory
 from app.services.districts import district_exists
@@ -59,9 +59,18 @@ def at_least(role: Role) -> Callable[..., Awaitable[Caller]]:
     return authorize
 
 
+async def authorize_operator(caller: AnyCaller) -> Caller:
+    """Let pass only who watches the whole deployment; other roles see their district."""
+    if caller.role is not Role.OPS or caller.district != EVERY_DISTRICT:
+        raise ForbiddenError(f"This needs the role `ops`; your token has `{caller.role.value}`.")
+    structlog.contextvars.bind_contextvars(user=caller.user)
+    return caller
+
+
 Viewer = Annotated[Caller, Depends(at_least(Role.VIEWER))]
 Hr = Annotated[Caller, Depends(at_least(Role.HR))]
 Admin = Annotated[Caller, Depends(at_least(Role.ADMIN))]
+Operator = Depends(authorize_operator)
 
 IfMatch = Annotated[
     str | None,

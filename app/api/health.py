@@ -28,7 +28,7 @@ async def get_liveness() -> Liveness:
     responses={UNAVAILABLE: {"model": Readiness, "description": "The database or its schema is not right."}},
 )
 async def get_readiness(factory: FactoryDep, credentials: Credentials, response: Response) -> Readiness:
-    """Check the database, its schema, Redis and the worker. With a valid token the answer has details."""
+    """Check the database, its schema, Redis, the workers and the queue. With a valid token, tell of each."""
     health, components = await factory.health.check()
     if health is Health.UNAVAILABLE:
         response.status_code = UNAVAILABLE

@@ -6,6 +6,8 @@ Plain ASGI: the classes of the framework's own middleware would copy each body a
 import logging
 import re
 import time
+from collections.abc import MutableMapping
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -16,10 +18,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.problems import problem_response, server_problem
 
 BAD_REQUEST = 400
-PROBES = ("/health/live", "/health/ready")
+PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})
+"""What machines ask every few seconds: logged when it fails, and never traced."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 log = structlog.get_logger()
+
+
+def is_probe(scope: MutableMapping[str, Any]) -> bool:
+    """Tell whether a request is one of those that watch the service."""
+    return scope.get("path") in PROBES
 
 
 class RequestLog:
@@ -40,11 +48,13 @@ class RequestLog:
         request_id = given if REQUEST_ID.fullmatch(given) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
+        answered = 0.0
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
+                answered = time.perf_counter()
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
@@ -60,7 +70,9 @@ class RequestLog:
                 await problem_response(problem, request.url.path)(scope, receive, send_with_id)
             finally:
                 route = getattr(scope.get("route"), "path_format", None)
-                # Probes come every few seconds and say nothing by succeeding.
+                if status:  # none: the client left before
+                    metrics = scope["app"].state.factory.request_metrics
+                    metrics.answered(scope["method"], route, status, answered - began)
                 level = logging.DEBUG if route in PROBES and status < BAD_REQUEST else logging.INFO
                 log.log(
                     level,

@@ -36,6 +36,7 @@ class Run(SQLModel, table=True):
         sa.Index("ix_run_unfinished", "status", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
         sa.Index("ix_run_waiting", "scheduled_start", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
         sa.Index("ix_run_unreported", "ended_at", sqlite_where=_UNREPORTED, postgresql_where=_UNREPORTED),
+        sa.Index(None, "ended_at"),
         sa.Index(None, "district_id", "scheduled_start", "id"),
     )
 
@@ -80,6 +81,10 @@ class Run(SQLModel, table=True):
     report_tries: int = 0
     report_tried_at: datetime | None = None
     created_at: datetime = Field(default_factory=utc_now)
+    request_id: str | None = Field(default=None, max_length=64, description="The request that started it.")
+    traceparent: str | None = Field(
+        default=None, max_length=64, description="The trace of that request (W3C Trace Context)."
+    )
 
 
 class RunFinding(SQLModel, table=True):

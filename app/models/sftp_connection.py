@@ -9,6 +9,8 @@ from sqlmodel import Field, SQLModel
 from app.constants import ConnectionPhase
 from app.models.base import district_field, enum_type, utc_now
 
+_FAILED = sa.text("NOT succeeded")
+
 
 class SftpConnection(SQLModel, table=True):
     """How a district reaches the state's server; what identifies or opens it is encrypted (I11)."""
@@ -32,7 +34,10 @@ class ConnectionEvent(SQLModel, table=True):
     """One attempt to use the connection: a security event (I10)."""
 
     __tablename__ = "connection_event"
-    __table_args__ = (sa.Index(None, "district_id", "at", "id"),)
+    __table_args__ = (
+        sa.Index(None, "district_id", "at", "id"),
+        sa.Index("ix_connection_event_failed", "at", sqlite_where=_FAILED, postgresql_where=_FAILED),
+    )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)
     district_id: str = district_field()

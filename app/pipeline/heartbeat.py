@@ -1,8 +1,8 @@
 """Shows that a run's worker lives, and how far it is, while the run's own statements are busy."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -42,18 +42,23 @@ PHASES = tuple(RunPhase)
 class Progress:
     """How far a run is; written with the next beat. It never goes back, whatever has to be done again.
 
-    `ending` is set by the transaction that ends the run: from there on it has no owner to lose.
+    `ending` is set by the transaction that ends the run: from there on it has no owner to lose. `timed`
+    measures what is done in a phase.
     """
 
+    timed: Callable[[RunPhase], AbstractContextManager[None]]
     phase: RunPhase = RunPhase.FETCH
     percent: int = 0
     ending: bool = False
 
-    def enter(self, phase: RunPhase) -> None:
-        """Begin a phase, unless the run was further already."""
+    @contextmanager
+    def within(self, phase: RunPhase) -> Iterator[None]:
+        """Show that the body works on a phase, unless the run was further already, and measure it."""
         if PHASES.index(phase) > PHASES.index(self.phase):
             self.phase = phase
             self.percent = SCALE[phase][0]
+        with self.timed(phase):
+            yield
 
     def columns(self) -> dict[str, Any]:
         """Return what a run's row shows of it."""

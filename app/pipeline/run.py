@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FileState, FindingKind, RunKind, RunPhase, RunStatus
-from app.database import is_lock_timeout, take_guard, try_guard
+from app.database import holding_guard, try_guard
 from app.failures import DatabaseFailed
 from app.import_lock import HeldLock, ImportLock, lock_lost
 from app.models import District, Run
@@ -36,8 +37,6 @@ from app.storage.versions import next_version
 
 PASSES = 3
 """From this pass on a run is planned under the guard, as far as data moved, so that it comes to its end."""
-GUARD_TRIES = 6
-"""How often a replace waits for the guard, `GUARD_WAIT` each, while others write employees."""
 
 log = structlog.get_logger()
 
@@ -62,6 +61,7 @@ class ImportRun:
     file: FetchedFile | None = None
     stored: bool = False
     aside: bool = False
+    summary: dict[str, Any] | None = None
     writer: FindingWriter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,16 +83,16 @@ class ImportRun:
                 await connection.commit()
 
     async def _fetch(self) -> FetchedFile:
-        self.progress.enter(RunPhase.FETCH)
-        if self.local_path is not None:
-            return await self.fetcher.from_disk(self.local_path, self.layout, self.scratch)
-        return await self.fetcher.from_state(
-            self.district.id,
-            self.run.id,
-            self.layout,
-            self.scratch,
-            lambda done, total: self.progress.at(RunPhase.FETCH, done, total),
-        )
+        with self.progress.within(RunPhase.FETCH):
+            if self.local_path is not None:
+                return await self.fetcher.from_disk(self.local_path, self.layout, self.scratch)
+            return await self.fetcher.from_state(
+                self.district.id,
+                self.run.id,
+                self.layout,
+                self.scratch,
+                lambda done, total: self.progress.at(RunPhase.FETCH, done, total),
+            )
 
     async def _note_file(self, file: FetchedFile) -> None:
         """Show the file in the run at once, and warn of one that is not news."""
@@ -134,18 +134,22 @@ class ImportRun:
         for number in count(1):
             under_guard = moved if number >= PASSES and not preview else None
             if moved is Moved.ROSTER:
-                self.progress.enter(RunPhase.PARSE)
-                await plan.read(file, everybody=under_guard is not None)
+                with self.progress.within(RunPhase.PARSE):
+                    await plan.read(file, everybody=under_guard is not None)
             if under_guard is None:
-                self.progress.enter(RunPhase.MATCH)
-                if moved is Moved.ROSTER:
-                    await plan.match()
-                await plan.compare()
+                with self.progress.within(RunPhase.MATCH):
+                    if moved is Moved.ROSTER:
+                        await plan.match()
+                    await plan.compare()
             await plan.connection.commit()
             if not preview and file.to_keep and not self.stored:
                 await self.fetcher.downloads.put(self.district.id, file.path, FileState.RETAINED)
                 self.stored = True
-            moved = await (plan.moved() if preview else self._replace(plan, file, under_guard))
+            if preview:
+                moved = await plan.moved()
+            else:
+                with self.progress.within(RunPhase.REPLACE):
+                    moved = await self._replace(plan, file, under_guard)
             if moved is None or (preview and number == PASSES):
                 break
             log.info("planned_again", run_id=str(self.run.id), moved=moved.value)
@@ -154,6 +158,7 @@ class ImportRun:
         elif any(difference.changes_much() for difference in plan.differences):
             await statistics.learn_records(plan.connection)
         await plan.connection.commit()
+        self.summary = plan.summary
 
     async def _end_preview(self, plan: Plan) -> None:
         """End a preview with what an import would do (I14)."""
@@ -170,7 +175,6 @@ class ImportRun:
         `under_guard` is what may have moved and is planned again under it, where it cannot any more. Returns
         what moved instead, then nothing was written.
         """
-        self.progress.enter(RunPhase.REPLACE)
         kept = kept_file(file, FileState.RETAINED, self.run, utc_now())
         version, superseded = await self._mark(kept)
         statements = self._statements(plan, kept, version)
@@ -265,32 +269,3 @@ class ImportRun:
             progress=100,
             summary=plan.summary,
         )
-
-
-@asynccontextmanager
-async def holding_guard(connection: AsyncConnection, district_id: str) -> AsyncIterator[None]:
-    """Commit what the body does while the district's guard keeps everybody else out.
-
-    Raises DatabaseFailed when others keep it for too long.
-    """
-    for _ in range(GUARD_TRIES):
-        try:
-            await connection.begin()
-            await take_guard(connection, district_id, shared=False)
-        except OperationalError as error:
-            await connection.rollback()
-            if not is_lock_timeout(error):
-                raise
-            log.info("guard_waited_for", district=district_id)
-            continue
-        try:
-            yield
-        except BaseException:
-            with suppress(SQLAlchemyError):  # of a lost connection; what happened before it tells more
-                await connection.rollback()
-            raise
-        await connection.commit()
-        return
-    raise DatabaseFailed(
-        "Somebody else wrote employees of the district for minutes. Nothing was changed. Run it again later."
-    )

@@ -1,6 +1,7 @@
 """Executes a run: claims it, imports, and ends it. Used by the worker and the CLI."""
 
 import asyncio
+import time
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -27,6 +28,7 @@ from app.storage import due_runs, import_files, runs
 from app.storage.download_folder import DownloadFolder
 from app.storage.file_store import FileStore
 from app.storage.scratch import scratch_directory
+from app.telemetry import RunTelemetry, about
 
 MAX_ATTEMPTS = 5
 """A run that took so many workers down is ended instead of taking another."""
@@ -48,6 +50,7 @@ class RunExecution:
         cipher: Cipher,
         files: FileStore,
         lock: ImportLock,
+        telemetry: RunTelemetry,
     ) -> None:
         self._database = database
         self._settings = settings
@@ -55,6 +58,7 @@ class RunExecution:
         self._downloads = DownloadFolder(files)
         self._cipher = cipher
         self._lock = lock
+        self._telemetry = telemetry
         self._fetcher = Fetcher(database, settings, cipher, self._downloads)
 
     async def execute(self, run_id: UUID, local_path: Path | None = None) -> None:
@@ -81,8 +85,7 @@ class RunExecution:
                         return None
             except IntegrityError:  # of two runs of one district, another worker took the other just now
                 continue
-        with structlog.contextvars.bound_contextvars(run_id=str(run.id)):
-            await self._import(run, None)
+        await self._import(run, None)
         return run.id
 
     async def _claim(self, run_id: UUID, *, from_disk: bool) -> Run | None:
@@ -95,9 +98,14 @@ class RunExecution:
             return None
 
     async def _import(self, run: Run, local_path: Path | None) -> None:
+        with about(run), self._telemetry.attempt(run):
+            log.info("run_started", attempt=run.attempt)
+            await self._attempt(run, local_path)
+
+    async def _attempt(self, run: Run, local_path: Path | None) -> None:
         assert run.owner is not None
-        log.info("run_started", district=run.district_id, attempt=run.attempt)
-        progress = Progress()
+        began = time.perf_counter()
+        progress = Progress(self._telemetry.phase)
         importing: ImportRun | None = None
         try:
             check_attempts(run)
@@ -119,6 +127,8 @@ class RunExecution:
                         local_path,
                     )
                     await self._execute(importing)
+            seconds = time.perf_counter() - began
+            self._telemetry.ended(run, RunStatus.SUCCEEDED, seconds, summary=importing.summary)
             log.info("run_succeeded", kind=run.kind.value)
         except OwnershipLostError:
             log.warning("run_lost", reason="it was ended or taken over by another worker")
@@ -129,7 +139,10 @@ class RunExecution:
                 log.error("run_not_put_back", **trace(error))  # noqa: TRY400 - its message may quote a row
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the run has to end
-            await self._fail(run, as_failure(error, self._settings), importing)
+            failure = as_failure(error, self._settings)
+            if await self._fail(run, failure, importing):
+                seconds = time.perf_counter() - began
+                self._telemetry.ended(run, RunStatus.FAILED, seconds, code=failure.code)
 
     async def _execute(self, importing: ImportRun) -> None:
         """Do the import; put a refused file aside as long as it is at hand and the run is ours."""
@@ -162,8 +175,8 @@ class RunExecution:
                 await runs.put_back(connection, run.id, run.owner)
         log.info("run_cancelled" if run.from_disk else "run_put_back")
 
-    async def _fail(self, run: Run, failure: RunFailure, importing: ImportRun | None) -> None:
-        """End the run as failed, and record a file put aside. Does nothing if the import was committed."""
+    async def _fail(self, run: Run, failure: RunFailure, importing: ImportRun | None) -> bool:
+        """End the run as failed, and record a file put aside; False if it had ended: the import stands."""
         assert run.owner is not None
         file = importing.file if importing else None
         now = utc_now()
@@ -187,12 +200,13 @@ class RunExecution:
                 await connection.execute(import_files.keeping(connection, kept))
         if not ended:
             log.warning("failure_after_end", code=failure.code)
-            return
+            return False
         if file and importing and importing.stored:
             await self._downloads.remove(run.district_id, file.path.name, FileState.RETAINED)
         if superseded:
             await self._downloads.remove(run.district_id, superseded, FileState.QUARANTINED)
         log.warning("run_failed", code=failure.code)
+        return True
 
     def _error_log(self, run: Run, failure: RunFailure) -> str:
         return self._cipher.encrypt(error_log(run, failure), runs.error_log_place(run.id))

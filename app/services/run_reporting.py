@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from app.constants import FINAL_STATUSES
+from app.constants import FINAL_STATUSES, RunPhase
 from app.database import Database
 from app.failures import RunFailure
 from app.models import District, Run
@@ -20,6 +20,7 @@ from app.storage import import_files, run_reports
 from app.storage.download_folder import DownloadFolder
 from app.storage.file_store import FileStore
 from app.storage.scratch import scratch_directory
+from app.telemetry import RunTelemetry, about
 
 SLACK = timedelta(seconds=5)
 """What reading the lists of a report takes, beside its rendering."""
@@ -32,11 +33,14 @@ log = structlog.get_logger()
 class RunReporting:
     """Makes reports; one object serves a whole process. A failed one never undoes an import."""
 
-    def __init__(self, database: Database, settings: Settings, files: FileStore) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, files: FileStore, telemetry: RunTelemetry
+    ) -> None:
         self._database = database
         self._settings = settings
         self._files = files
         self._downloads = DownloadFolder(files)
+        self._telemetry = telemetry
 
     async def report_next(self, waited: timedelta) -> UUID | None:
         """Make the report of the run that ended first, of those that ended `waited` ago or longer.
@@ -64,7 +68,7 @@ class RunReporting:
             connection = await session.connection()
             if not await run_reports.try_report(connection, run_id, utc_now(), report_lease(self._settings)):
                 return
-        with structlog.contextvars.bound_contextvars(run_id=str(run_id)):
+        with about(run), self._telemetry.phase(RunPhase.REPORT):
             await self._make(run)
 
     async def _make(self, run: Run) -> None:

@@ -29,6 +29,7 @@ from app.services.schedule import after_cancel
 from app.storage import districts, due_runs, run_ends, run_findings, run_reports, runs, tasks
 from app.storage.file_store import FileStore, RemoteObject
 from app.storage.pages import Page, PageRequest
+from app.telemetry import origin
 
 RETRY_SECONDS = 2
 
@@ -217,6 +218,7 @@ def new_run(district_id: str, description: str, user: str, options: RunOptions, 
         scheduled_start=utc_now(),
         run_by=user,
         accept_shrink=options.accept_shrink,
+        **origin(),
         **of,
     )
 

@@ -18,6 +18,8 @@ from app.models import District
 from app.services.tokens import issue_token
 from app.settings import Settings
 
+OUTSIDE = ("/health", "/metrics", "/docs", "/problems", "/openapi")
+"""What is not below the base path."""
 HERE, THERE = "here", "there"
 """Two districts, so that every test can look from the other one."""
 
@@ -50,7 +52,7 @@ class Api:
         if json is not None:
             sent.setdefault("Content-Type", "application/json")
             options["content"] = dumps(json)  # escapes what httpx would refuse to encode
-        url = path if path.startswith(("/health", "/docs", "/problems", "/openapi")) else f"/api/v1{path}"
+        url = path if path.startswith(OUTSIDE) else f"/api/v1{path}"
         return await self.client.request(method, url, headers=sent, **options)
 
     async def get(self, path: str, **options: Any) -> httpx.Response:

@@ -69,14 +69,11 @@ class Service:
 
 
 @contextmanager
-def running_service(data_dir: Path, **more: str) -> Iterator[Service]:
-    """Start `certsync up` with embedded defaults; it gets SIGKILL at the end if it is still there.
-
-    `more` are variables that it gets besides.
-    """
+def running_service(data_dir: Path, **variables: str) -> Iterator[Service]:
+    """Start `certsync up` with embedded defaults and `variables`; it gets SIGKILL if it is still there."""
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CERTSYNC_")}
-    environment |= {"CERTSYNC_DATA_DIR": str(data_dir), **more}
+    environment |= {"CERTSYNC_DATA_DIR": str(data_dir)} | variables
     data_dir.mkdir(exist_ok=True)
     log = data_dir / "up.log"
     with log.open("ab") as output:

@@ -19,7 +19,7 @@ class ComponentOut(Answer):
 
     name: str = Field(examples=["worker"])
     status: Literal["up", "down"]
-    detail: str = Field(description="What is wrong; empty when it is up.")
+    detail: str = Field(description="What is wrong, or how much there is of it.")
 
 
 class Readiness(Answer):
