@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.api import api, logs
 from tests.support.by_hand import lenient
+from tests.support.copies import here, there
 from tests.support.databases import migrated_postgres, migrated_sqlite, settings
 from tests.support.imports import factory
 from tests.support.openssh import openssh_password, openssh_server
@@ -16,6 +17,7 @@ __all__ = [
     "api",
     "factory",
     "hasty",
+    "here",
     "lenient",
     "logs",
     "migrated_postgres",
@@ -23,6 +25,7 @@ __all__ = [
     "openssh_password",
     "openssh_server",
     "settings",
+    "there",
     "unhurried",
 ]
 
