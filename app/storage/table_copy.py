@@ -66,7 +66,7 @@ def copy_rows(source: sa.Connection, target: psycopg.Connection[Any], table: sa.
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         raise DatabaseCopyError(
             f"PostgreSQL does not take a row of the table {table.name}: {error.diag.message_primary} "
-            f"(column {error.diag.column_name or _column_of(error)}, SQLSTATE {error.sqlstate})."
+            f"(column {error.diag.column_name or _column_of(error, table)}, SQLSTATE {error.sqlstate})."
         ) from error
 
 
@@ -81,10 +81,13 @@ def _write(copy: psycopg.Copy, row: sa.Row[Any], table: sa.Table) -> None:
         ) from error
 
 
-def _column_of(error: psycopg.Error) -> str:
+def _column_of(error: psycopg.Error, table: sa.Table) -> str:
     """Return the column of `COPY run, line 3, column phase: "…"`, without the value that follows it."""
-    place = (error.diag.context or "").partition(":")[0]
-    return place.rpartition(" ")[2] or "unknown"
+    for line in (error.diag.context or "").splitlines():
+        name = line.partition(":")[0].rpartition(" ")[2]
+        if line.startswith("COPY ") and name in table.c:
+            return name
+    return "unknown"
 
 
 def set_counters(source: sa.Connection, target: sa.Connection, tables: list[sa.Table]) -> None:

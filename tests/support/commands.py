@@ -29,7 +29,7 @@ def refused(result: subprocess.CompletedProcess[str], *told: str) -> None:
     """Fail unless a command ended with exit code 1 and a message that has these texts."""
     assert result.returncode == 1
     last = "\n".join(line for line in result.stderr.splitlines() if not line.startswith("{"))
-    assert last.startswith("certsync: ")
+    assert last.startswith("certsync: "), last
     assert "Traceback" not in result.stderr
     for text in told:
-        assert text in last
+        assert text in last, last
