@@ -205,6 +205,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
+OBJECTS = st.none() | st.dictionaries(st.text(max_size=5), JSON, max_size=4)
+"""No bare number is stored: SQLite would take it for one, since that is how it reads the column type JSON."""
 INSTANTS = st.datetimes(timezones=st.just(UTC))
 EDITS = st.fixed_dictionaries(
     {
@@ -214,8 +216,8 @@ EDITS = st.fixed_dictionaries(
         "code": st.none() | EVERY_TEXT,
         "at": INSTANTS,
         "public_id": st.uuids(),
-        "before": JSON,
-        "after": st.just(sa.null()) | JSON,
+        "before": OBJECTS,
+        "after": st.just(sa.null()) | OBJECTS,
         "run_id": st.none() | st.uuids(),
     }
 )
