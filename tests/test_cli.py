@@ -36,6 +36,7 @@ def test_help_names_every_command(tmp_path: Path) -> None:
         "inspect",
         "import",
         "copy-to",
+        "backup",
         "openapi",
         "districts",
         "employees",

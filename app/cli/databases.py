@@ -1,5 +1,6 @@
 """Commands on a whole database."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -50,6 +51,18 @@ def copy_to(
     out.print(console.contents_table(contents))
     data_dir = settings.data_dir.absolute()
     out.print(NEXT_STEPS.format(data_dir=data_dir, keys=data_dir / "keys"), highlight=False, soft_wrap=True)
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="Where the copy goes; it must not exist.")],
+) -> None:
+    """Write a backup of the SQLite database to a file, also while the service runs."""
+    from app.services.database_backup import back_up
+    from app.services.database_copy import sqlite_file
+
+    size = back_up(sqlite_file(load_settings()), file.absolute())
+    out.print(f"{file.absolute()}: {size:,} bytes, checked.", highlight=False, soft_wrap=True)
+    out.print("Keep the encryption keys elsewhere, and files of downloads and reports if you want them back.")
 
 
 def _postgresql(settings: Settings, url: str) -> Settings:

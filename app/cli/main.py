@@ -37,6 +37,7 @@ cli.add_typer(data.job_classes, name="job-classes")
 cli.command()(data.inspect)
 cli.command("import")(data.import_file)
 cli.command()(databases.copy_to)
+cli.command()(databases.backup)
 
 
 @cli.command()
