@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.constants import RunStatus
+from app.errors import NotFoundError
 from app.factory import Factory
 from app.settings import Settings
 from tests.support.backups import back_up, other_ways, restore
@@ -114,6 +115,8 @@ async def test_a_restored_service_goes_on_where_the_backup_was(
     restored: Callable[[Settings, Path], Settings],
 ) -> None:
     path, task = await live_in(factory, tmp_path)
+    reported = await succeed(factory, path)
+    await edit_one(factory, "2033-06-30")
     back_up(factory.settings, tmp_path / "backup")
     due = (await task_now(factory, task)).next_run_at
     last = (await edit_one(factory, "2034-06-30")).version  # lost with the old host
@@ -131,6 +134,8 @@ async def test_a_restored_service_goes_on_where_the_backup_was(
     stable = await records(other)
     again = await succeed(other, path)
     assert await records(other) == stable
+    with pytest.raises(NotFoundError, match="not on this server any more"):
+        await other.runs.pdf(DISTRICT, reported.id)
     assert "change" not in await lists(other, again)
     await other.close()
 

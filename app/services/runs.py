@@ -155,8 +155,10 @@ class RunService:
         path = report_path(self._settings, run.id)
         if run.report_pdf is None and run.report_tries >= run_reports.TRIES:
             raise NotFoundError("The PDF could not be made; the same facts are in report.json.")
-        if run.report_pdf is None or not path.exists():
+        if run.report_pdf is None:
             raise not_ready("The PDF is still being made; the same facts are in report.json.")
+        if not path.exists():
+            raise NotFoundError("The PDF is not on this server any more; report.json has the same facts.")
         return path
 
     async def report(self, district_id: str, run_id: UUID) -> tuple[Run, dict[str, Any]]:
