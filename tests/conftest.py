@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.api import api, logs
 from tests.support.by_hand import lenient
+from tests.support.copies import here, there
 from tests.support.databases import empty, migrated_postgres, migrated_sqlite, settings
 from tests.support.imports import factory
 from tests.support.object_storage import bucket, s3_server
@@ -20,6 +21,7 @@ __all__ = [
     "empty",
     "factory",
     "hasty",
+    "here",
     "lenient",
     "logs",
     "migrated_postgres",
@@ -30,6 +32,7 @@ __all__ = [
     "s3_server",
     "service",
     "settings",
+    "there",
     "unhurried",
 ]
 

@@ -37,7 +37,7 @@ MAY_IMPORT = {
 DATA_PACKAGES = {"layouts", "templates"}
 
 MAX_LINES = 300
-COUNTED = ("app", "workers", "tests", "alembic", "benchmarks")
+COUNTED = ("app", "workers", "tests", "alembic", "benchmarks", "scripts")
 
 TRANSACTION_CALLS = {"begin", "commit"}
 MAY_BEGIN_TRANSACTIONS = {"services", "pipeline", "database", "workers"}

@@ -1,10 +1,7 @@
 """The console script, run as users run it: a process of its own."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -14,21 +11,10 @@ import typer
 
 from app.cli.main import parse_ttl
 from app.demo.world import make_world, write_licence_file
+from tests.support.commands import certsync, refused, succeeded
 from tests.support.processes import ROOT
 
 GOLDEN = ROOT / "tests" / "golden"
-
-
-def certsync(data_dir: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CERTSYNC_")}
-    return subprocess.run(
-        [sys.executable, "-m", "app.cli", *arguments],
-        env=inherited | {"CERTSYNC_DATA_DIR": str(data_dir), "COLUMNS": "120"} | environment,
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=60,
-    )
 
 
 @pytest.fixture
@@ -37,20 +23,6 @@ def instance(migrated_sqlite: Path, tmp_path: Path) -> Path:
     (tmp_path / "certsync.db").write_bytes(migrated_sqlite.read_bytes())
     assert certsync(tmp_path, "migrate").returncode == 0
     return tmp_path
-
-
-def succeeded(result: subprocess.CompletedProcess[str]) -> str:
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-def refused(result: subprocess.CompletedProcess[str], *told: str) -> None:
-    assert result.returncode == 1
-    last = "\n".join(line for line in result.stderr.splitlines() if not line.startswith("{"))
-    assert last.startswith("certsync: ")
-    assert "Traceback" not in result.stderr
-    for text in told:
-        assert text in last
 
 
 def test_help_names_every_command(tmp_path: Path) -> None:
@@ -63,6 +35,8 @@ def test_help_names_every_command(tmp_path: Path) -> None:
         "token",
         "inspect",
         "import",
+        "copy-to",
+        "backup",
         "openapi",
         "districts",
         "employees",

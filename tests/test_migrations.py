@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time
 from typing import Any
 from uuid import UUID
 
@@ -17,21 +16,10 @@ from sqlmodel import SQLModel
 import app.models  # noqa: F401 - declares the tables
 from app import migrations
 from app.settings import Settings
-from tests.support.databases import sync_engine
 from tests.support.processes import ROOT
+from tests.support.table_rows import insert_parents, sync_engine, values_of
 
 PROCESSES = 2
-ID = UUID(int=1)
-DUMMIES: dict[type, Any] = {
-    str: "x",
-    int: 1,
-    bool: False,
-    UUID: ID,
-    datetime: datetime(2026, 1, 2, tzinfo=UTC),
-    date: date(2026, 1, 2),
-    time: time(6, 30),
-    object: [],  # JSON
-}
 
 
 @pytest.fixture
@@ -85,30 +73,6 @@ def test_several_processes_may_migrate_at_once(empty: Settings) -> None:
         output, _ = process.communicate()
         assert process.returncode == 0, output
     command.check(migrations.alembic_config(empty))
-
-
-def value_of(column: sa.Column[Any]) -> Any:
-    if isinstance(column.type, sa.Enum):
-        return column.type.python_type(column.type.enums[0])
-    plain: Any = column.type.impl if isinstance(column.type, sa.TypeDecorator) else column.type
-    return DUMMIES[plain.python_type]
-
-
-def values_of(table: sa.Table) -> dict[str, Any]:
-    """What a row must have, and its key; every row of a table is the same one."""
-    return {
-        column.name: value_of(column)
-        for column in table.columns
-        if not column.nullable and not (column.primary_key and column.foreign_keys)
-    } | {column.name: "x" for column in table.columns if column.primary_key and column.foreign_keys}
-
-
-def insert_parents(connection: sa.Connection, table: sa.Table) -> None:
-    """Insert one row in every table that a row of `table` needs, itself not included."""
-    for parent in SQLModel.metadata.sorted_tables:
-        if parent is table:
-            return
-        connection.execute(sa.insert(parent).values(values_of(parent)))
 
 
 ENUMS = [

@@ -17,11 +17,11 @@ from app.storage.file_store import RemoteObject
 from app.storage.object_store import ObjectStore
 from tests.support.object_storage import PREFIX, Bucket, S3Server, content, keys
 
-DOCUMENTED = Path(__file__).parents[1] / "docs" / "operations.md"
+DOCUMENTED = Path(__file__).parents[1] / "docs" / "operate.md"
 
 
 def documented_policy(bucket: str, prefix: str) -> str:
-    """The policy of docs/operations.md, for this bucket."""
+    """The policy of docs/operate.md, for this bucket."""
     _, _, after = DOCUMENTED.read_text().partition("### In a bucket")
     policy = after.partition("```json")[2].partition("```")[0]
     assert json.loads(policy)["Statement"]

@@ -15,9 +15,9 @@ from alembic.script import ScriptDirectory
 from app import migrations
 from app.errors import ConfigurationError
 from app.settings import Settings
-from tests.support.databases import sync_engine
 from tests.support.processes import until
 from tests.support.service import Service, running_service
+from tests.support.table_rows import sync_engine
 
 EXPANDS = """
 import sqlalchemy as sa

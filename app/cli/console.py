@@ -1,6 +1,6 @@
 """What the commands print, as tables a person can read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from app.models import District, Run
 from app.pipeline.inspection import Inspection
 from app.pipeline.report import notice
+from app.storage.table_copy import Content
 
 DELIMITERS = {",": "comma", "\t": "tab", "|": "pipe", ";": "semicolon"}
 
@@ -20,6 +21,14 @@ def districts_table(districts: Sequence[District]) -> Table:
     for district in districts:
         paused = f"{district.paused_since:%Y-%m-%d}" if district.paused_since else ""
         table.add_row(district.id, escape(district.name), district.state, district.timezone, paused)
+    return table
+
+
+def contents_table(contents: Mapping[str, Content]) -> Table:
+    """Return what tables of a database hold as a table."""
+    table = Table("Table", Column("Rows", justify="right"), "Checksum, the same on both sides")
+    for name, held in contents.items():
+        table.add_row(name, f"{held.rows:,}", f"{held.checksum:032x}")
     return table
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli import data
+from app.cli import data, databases
 from app.cli.common import District, load_settings, out, with_factory
 from app.constants import DEFAULT_DISTRICT, EVERY_DISTRICT, Role
-from app.errors import AppError, ConfigurationError
+from app.errors import AppError, ConfigurationError, DatabaseCopyError
 from app.failures import RunFailure
 from app.settings import Settings
 
@@ -36,6 +36,8 @@ cli.add_typer(data.employees, name="employees")
 cli.add_typer(data.job_classes, name="job-classes")
 cli.command()(data.inspect)
 cli.command("import")(data.import_file)
+cli.command()(databases.copy_to)
+cli.command()(databases.backup)
 
 
 @cli.command()
@@ -144,7 +146,7 @@ def main() -> None:
     os.umask(0o077)  # whatever is written here holds personal data
     try:
         cli()
-    except (ConfigurationError, LayoutError) as error:
+    except (ConfigurationError, DatabaseCopyError, LayoutError) as error:
         fail(str(error))
     except RunFailure as failure:
         fail(failure.message)

@@ -6,7 +6,7 @@ transaction that also ends the run. So wherever this stops, the district's data 
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -16,12 +16,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FileState, FindingKind, RunKind, RunPhase, RunStatus
 from app.database import holding_guard, try_guard
-from app.failures import DatabaseFailed
 from app.import_lock import HeldLock, ImportLock, lock_lost
 from app.models import District, Run
 from app.models.base import utc_now

@@ -161,13 +161,12 @@ class RunService:
             raise NotFoundError("The run was cancelled, so it has no PDF.")
         if run.report_pdf is None and run.report_tries >= run_reports.TRIES:
             raise NotFoundError("The PDF could not be made; the same facts are in report.json.")
-        pending = not_ready("The PDF is still being made; the same facts are in report.json.")
         if run.report_pdf is None:
-            raise pending
+            raise not_ready("The PDF is still being made; the same facts are in report.json.")
         try:
             return await self._files.open(run_reports.report_key(run.id))
-        except FileNotFoundError:
-            raise pending from None
+        except FileNotFoundError as error:
+            raise NotFoundError("The PDF is not stored any more; report.json has the same facts.") from error
         except StorageFailed as error:
             raise ServiceUnavailableError(
                 "The storage of files does not answer. Try again; the same facts are in report.json.",

@@ -3,14 +3,11 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
-import sqlalchemy as sa
 from pydantic import SecretStr
 
-from app.database import database_url
 from app.migrations import upgrade
 from app.settings import Settings
 from tests.support.postgres import PostgresCluster
@@ -51,16 +48,3 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     if request.param == "sqlite":
         return Settings(data_dir=tmp_path)
     return Settings(data_dir=tmp_path, database_url=SecretStr(request.getfixturevalue("postgres_url")))
-
-
-def sync_engine(settings: Settings) -> sa.Engine:
-    url = database_url(settings)
-    if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url)
-    engine = sa.create_engine(url.set(drivername="sqlite"))
-
-    @sa.event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    return engine

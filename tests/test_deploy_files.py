@@ -1,0 +1,70 @@
+"""What deploys certsync fits what certsync is: settings, users, how long a stop may take."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.cli.server import STOP_SECONDS
+from app.settings import PREFIX, Settings
+from tests.support.processes import ROOT
+from workers.settings import GRACE
+
+UNITS = sorted((ROOT / "deploy").glob("*.service"))
+FILES = [ROOT / "Dockerfile", ROOT / "compose.yaml", ROOT / "docs" / "deploy.md", *UNITS]
+DOCKERFILE, COMPOSE = (path.read_text(encoding="utf-8") for path in FILES[:2])
+KNOWN = {PREFIX + name.upper() + end for name in Settings.model_fields for end in ("", "_FILE")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_variable_is_a_setting(path: Path) -> None:
+    named = set(re.findall(rf"{PREFIX}[A-Z_]+", path.read_text(encoding="utf-8")))
+    assert named
+    assert named <= KNOWN
+
+
+def service(name: str) -> str:
+    """The lines of a service in compose.yaml."""
+    found = re.search(rf"^  {name}:.*\n((?:    .*\n|\n)+)", COMPOSE, re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def seconds(text: str, pattern: str) -> int:
+    found = re.search(pattern, text)
+    assert found
+    return int(found[1])
+
+
+def test_a_stop_may_take_longer_than_what_is_stopped() -> None:
+    """A worker gives its runs `GRACE`, and a statement of a replace takes 20 s at most (`GUARD_LIMITS`)."""
+    longest = GRACE + 20
+    assert seconds(service("worker"), r"stop_grace_period: (\d+)s") > longest
+    assert seconds(service("api"), r"stop_grace_period: (\d+)s") > STOP_SECONDS
+    worker, api = ((ROOT / "deploy" / f"certsync-{name}.service").read_text() for name in ("worker@", "api"))
+    assert seconds(worker, r"TimeoutStopSec=(\d+)") > longest
+    assert seconds(api, r"TimeoutStopSec=(\d+)") > STOP_SECONDS
+
+
+def test_no_container_may_do_more_than_it_has_to() -> None:
+    assert COMPOSE.count("*certsync") == 3
+    anchor = COMPOSE.partition("services:")[0]
+    for line in ("read_only: true", "cap_drop: [ALL]", "no-new-privileges:true", "/tmp:"):
+        assert line in anchor
+    assert re.search(r"^USER (?!0)\d+:\d+$", DOCKERFILE, re.MULTILINE)
+    [volume] = re.findall(r"^VOLUME (\S+)$", DOCKERFILE, re.MULTILINE)
+    assert f"CERTSYNC_DATA_DIR={volume}" in DOCKERFILE
+    assert f"data:{volume}" in anchor
+
+
+def test_the_units_are_hardened_alike() -> None:
+    assert len(UNITS) == 3
+    hardened = {path.read_text().partition("User=")[2].partition("[Install]")[0].strip() for path in UNITS}
+    [lines] = hardened
+    for line in ("NoNewPrivileges=yes", "ProtectSystem=strict", "StateDirectory=certsync", "LoadCredential="):
+        assert line in lines
+
+
+def test_packages_are_installed_with_their_hashes_checked() -> None:
+    assert "--require-hashes" in DOCKERFILE
+    assert not re.search(r"pip install(?!.*--require-hashes)", DOCKERFILE)
