@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -15,10 +16,13 @@ import pytest
 
 from app.embedded_redis import EmbeddedRedis, find_server
 from app.errors import ConfigurationError
-from app.metrics import SHARED_DIRECTORY, RunMetrics, counting_together
+from app.metrics import SHARED_DIRECTORY, RunMetrics, counting_together, exposition
 from app.settings import Settings
+from app.telemetry import RunTelemetry
+from app.tracing import Tracing
 from tests.support.openssh import free_port
 from tests.support.processes import ROOT, until
+from tests.support.runs import running
 from workers.metrics import serve_metrics
 
 
@@ -111,3 +115,15 @@ def test_two_workers_of_a_machine_need_two_ports() -> None:
         serve_metrics(settings, RunMetrics())
     stop()
     serve_metrics(settings, RunMetrics())()
+
+
+def test_only_the_first_begin_of_a_run_tells_how_long_it_waited() -> None:
+    metrics = RunMetrics()
+    telemetry = RunTelemetry(metrics, Tracing())
+    due = datetime(2026, 11, 22, 6, 30, tzinfo=UTC)
+    began = due + timedelta(seconds=40)
+    for heartbeat in (began, began + timedelta(minutes=5)):  # the second after a worker put it back
+        run = running(scheduled_start=due, actual_start=began, heartbeat_at=heartbeat)
+        with telemetry.attempt(run):
+            pass
+    assert "certsync_run_wait_seconds_count 1.0" in exposition([metrics.registry], "")[0].decode()
