@@ -3,13 +3,14 @@
 import argparse
 import platform
 
-from benchmarks import imports, lock_window, many_districts, write_latency
+from benchmarks import imports, lock_window, many_districts, soak, write_latency
 
 PARTS = {
     "imports": imports.run,
     "lock-window": lock_window.run,
     "write-latency": write_latency.run,
     "many-districts": many_districts.run,
+    "soak": soak.run,
 }
 
 
@@ -19,7 +20,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--employees", type=int, default=5_000)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=30, help="of load, for write-latency")
+    parser.add_argument("--seconds", type=int, default=30, help="of load, for write-latency and soak")
     parser.add_argument("--districts", type=int, default=1_000, help="for many-districts")
     parser.add_argument("--workers", type=int, default=4, help="for many-districts")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], action="append")

@@ -122,29 +122,40 @@ def table(rows: Sequence[Any], imports: float, reports: float) -> str:
     )
 
 
+async def servers(stack: AsyncExitStack, directory: Path, file: Path) -> tuple[OpenSshServer, EmbeddedRedis]:
+    """Start an OpenSSH server that has the file, and a Redis; both end with the stack."""
+    ssh = OpenSshServer()
+    stack.callback(ssh.stop)
+    shutil.copy(file, ssh.files)
+    (ssh.files / file.name).chmod(0o644)
+    redis = EmbeddedRedis(directory / "redis", find_server())
+    stack.push_async_callback((await redis.start()).stop, 10)
+    return ssh, redis
+
+
+def environment(settings: Settings, redis: EmbeddedRedis) -> dict[str, str]:
+    """Return the variables of API and workers."""
+    assert settings.database_url is not None
+    return {
+        "CERTSYNC_DATA_DIR": str(settings.data_dir),
+        "CERTSYNC_DATABASE_URL": settings.database_url.get_secret_value(),
+        "CERTSYNC_REDIS_URL": redis.url,
+        "CERTSYNC_LOG_LEVEL": "WARNING",
+    }
+
+
 async def measure(settings: Settings, options: argparse.Namespace, directory: Path) -> None:
     """Let the night begin, and print how it went."""
     world, file = licence_file(EMPLOYEES, ROWS, directory)
     await prepare(settings, world)
     async with AsyncExitStack() as stack:
-        server = OpenSshServer()
-        stack.callback(server.stop)
-        shutil.copy(file, server.files)
-        (server.files / file.name).chmod(0o644)
-        redis = EmbeddedRedis(directory / "redis", find_server())
-        stack.push_async_callback((await redis.start()).stop, 10)
+        ssh, redis = await servers(stack, directory, file)
         factory = Factory(settings)
         stack.push_async_callback(factory.close)
-        await add_districts(factory, options.districts, server)
+        await add_districts(factory, options.districts, ssh)
         due = (utc_now() + timedelta(seconds=LEAD + 60)).replace(second=0, microsecond=0)
         await make_due(factory, due)
-        assert settings.database_url is not None
-        env = {
-            "CERTSYNC_DATA_DIR": str(settings.data_dir),
-            "CERTSYNC_DATABASE_URL": settings.database_url.get_secret_value(),
-            "CERTSYNC_REDIS_URL": redis.url,
-            "CERTSYNC_LOG_LEVEL": "WARNING",
-        }
+        env = environment(settings, redis)
         for _ in range(options.workers):
             worker = await start_child((sys.executable, "-m", "app.cli", "worker"), env=env)
             stack.push_async_callback(worker.stop, 30)
