@@ -46,7 +46,7 @@ async def test_the_queue_tells_how_long_the_oldest_run_has_waited(api: Api) -> N
     ago = timedelta(seconds=90)
     await api.add(waiting_run(scheduled_start=utc_now() - ago), waiting_run(scheduled_start=utc_now() + ago))
     body = (await api.get("/health/ready", role=Role.OPS, district="*")).json()
-    assert re.fullmatch("1 due, the oldest since 9[0-9] s", body["components"][4]["detail"])
+    assert re.fullmatch("1 due, the oldest since 9[0-9] s", body["components"][5]["detail"])
 
 
 async def test_probes_that_come_together_are_one_look(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ async def test_an_empty_deployment_has_its_figures(api: Api) -> None:
     assert of(figures, "certsync_queue_oldest_wait_seconds") == {(): 0}
     assert of(figures, "certsync_figures_readable") == {(): 1}
     assert of(figures, "certsync_workers") == {(): 0}
-    up = {"database": 1, "schema": 1, "queue": 1, "redis": 0, "worker": 0}
+    up = {"database": 1, "schema": 1, "storage": 1, "queue": 1, "redis": 0, "worker": 0}
     assert of(figures, "certsync_component_up") == {(name,): value for name, value in up.items()}
 
 

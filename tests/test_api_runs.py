@@ -154,7 +154,7 @@ async def test_pdf_may_come_after_the_rest(api: Api, tmp_path: Path) -> None:
     problem(await api.get(f"/runs/{stored.id}/report.pdf"), 404, "report-not-ready")
 
     await api.add(other := ended(report_pdf="x", id=uuid4()))
-    problem(await api.get(f"/runs/{other.id}/report.pdf"), 404, "report-not-ready")
+    problem(await api.get(f"/runs/{other.id}/report.pdf"), 404, "not-found")
     path = tmp_path / "a.pdf"
     path.write_bytes(b"%PDF-")
     await api.factory.files.put(path, report_key(other.id))

@@ -134,7 +134,7 @@ async def test_a_restored_service_goes_on_where_the_backup_was(
     stable = await records(other)
     again = await succeed(other, path)
     assert await records(other) == stable
-    with pytest.raises(NotFoundError, match="not on this server any more"):
+    with pytest.raises(NotFoundError, match="not stored any more"):
         await other.runs.pdf(DISTRICT, reported.id)
     assert "change" not in await lists(other, again)
     await other.close()

@@ -12,7 +12,7 @@ from sqlmodel import SQLModel
 
 from app.cli.main import prepare_database
 from app.factory import Factory
-from app.services import run_execution
+from app.services import run_reporting
 from app.settings import Settings
 from tests.support.commands import certsync, refused
 from tests.support.copies import copied, fill_every_table, url
@@ -22,15 +22,15 @@ from tests.support.postgres import PostgresCluster
 from tests.support.schedules import clock, scheduled, task_now, tick
 from tests.support.table_rows import all_rows, sync_engine
 
-NOT_COPIED = {"alembic_version", "resource_version"}
-"""Of a database's tables: which schema it has, and the counter, which PostgreSQL has as a sequence."""
+NOT_COPIED = {"alembic_version", "schema_support", "resource_version"}
+"""Of a database's tables: what is about the schema, and the counter, which PostgreSQL has as a sequence."""
 VERSIONED = [table for table in SQLModel.metadata.sorted_tables if "version" in table.c]
 
 
 async def test_the_data_go_over_and_the_service_goes_on(
     here: Settings, there: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_execution, "render_pdf", empty_pdf)
+    monkeypatch.setattr(run_reporting, "render_pdf", empty_pdf)
     factory = Factory(here)
     path, task = await live_in(factory, here.data_dir)
     runs = await select(factory, sa.text("SELECT count(*) AS n FROM run"))

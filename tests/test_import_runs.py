@@ -273,7 +273,7 @@ async def test_a_failed_pdf_leaves_the_import_and_is_made_later(
     monkeypatch.setattr(run_reporting, "render_pdf", render_pdf)
     with monkeypatch.context() as patch:
         hasty = district.settings.model_copy(update={"pdf_timeout": 0.01})
-        patch.setattr(district.execution, "_settings", hasty)
+        patch.setattr(district.reporting, "_settings", hasty)
         run = await succeed(district, file)
     assert run.report_pdf is None
     with pytest.raises(ReportNotReadyError):

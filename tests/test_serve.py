@@ -7,17 +7,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
+from app.constants import EVERY_DISTRICT, Role
+from app.crypto import load_signing_key
 from app.migrations import upgrade
+from app.services.tokens import issue_token
 from app.settings import Settings
 from tests.support.openssh import free_port
 from tests.support.processes import ROOT, until
 
 SECONDS = 60
+COUNTED = "certsync_http_request_duration_seconds_count"
 
 
 class Serving:
@@ -26,6 +31,8 @@ class Serving:
     def __init__(self, data_dir: Path, processes: int) -> None:
         self.port = free_port()
         self.log = data_dir / "serve.log"
+        key = load_signing_key(Settings(data_dir=data_dir))
+        self.token = issue_token(key, "prometheus", Role.OPS, EVERY_DISTRICT, timedelta(hours=1))
         self.process = start(data_dir, self.port, processes, self.log)
 
     def children(self) -> set[int]:
@@ -38,6 +45,14 @@ class Serving:
             return httpx.get(f"http://127.0.0.1:{self.port}/health/ready", trust_env=False).status_code == 200
         except httpx.TransportError:
             return False
+
+    def requests(self) -> float:
+        """How many requests were answered, by the metrics of whichever process this one meets."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        url = f"http://127.0.0.1:{self.port}/metrics"
+        text = httpx.get(url, trust_env=False, headers=headers).raise_for_status().text
+        lines = (line for line in text.splitlines() if line.startswith(COUNTED))
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
 def start(data_dir: Path, port: int, processes: int, log: Path) -> subprocess.Popen[bytes]:
@@ -70,6 +85,10 @@ def test_one_that_dies_is_started_again_and_the_others_serve_on(tmp_path: Path) 
         victim, survivor = before
         os.kill(victim, signal.SIGKILL)
         until(lambda: api.answers() and len(api.children() - before) == 1 and survivor in api.children(), 20)
+        asked = 20
+        for _ in range(asked):
+            assert api.answers()
+        assert all(api.requests() >= asked for _ in range(4)), "whichever answers, it tells of both"
         os.kill(survivor, signal.SIGKILL)
         until(api.answers, SECONDS)  # by the new one alone, at first
         api.process.terminate()

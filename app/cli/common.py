@@ -39,13 +39,16 @@ def load_settings() -> Settings:
     return settings
 
 
-def with_factory(work: "Callable[[Factory], Awaitable[Result]]") -> Result:
-    """Run `work` with the parts of this instance, on a schema that is up to date."""
+def with_factory(work: "Callable[[Factory], Awaitable[Result]]", settings: Settings | None = None) -> Result:
+    """Run `work` with the parts of this instance, on a schema that it can work on.
+
+    `settings` are those of the environment when they are left out.
+    """
     from app.factory import Factory
     from app.migrations import check_schema
 
     async def run() -> Result:
-        factory = Factory(load_settings())
+        factory = Factory(settings or load_settings())
         try:
             await check_schema(factory.database)
             return await work(factory)

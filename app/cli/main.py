@@ -84,7 +84,7 @@ def prepare_database(settings: Settings) -> None:
     from app import migrations
 
     migrations.upgrade(settings)
-    with_factory(_ensure_default if settings.environment == "development" else _nothing)
+    with_factory(_ensure_default if settings.environment == "development" else _nothing, settings)
 
 
 async def _ensure_default(factory: "Factory") -> None:

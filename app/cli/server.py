@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.local_address import base_url
+from app.metrics import counting_together
 from app.supervisor import Service, ServiceFailed, Supervisor, say
 from app.watchdog import signs_of_life, start_watched
 
@@ -82,11 +83,12 @@ def run_servers(host: str, port: int, processes: int) -> int:
         ]
         at = base_url(host, listening.getsockname()[1])
         try:
-            asyncio.run(
-                Supervisor(services, at_once=True).run(
-                    until_ready=_at_once, announce=lambda: say(f"{processes} processes serve {at}")
+            with counting_together():
+                asyncio.run(
+                    Supervisor(services, at_once=True).run(
+                        until_ready=_at_once, announce=lambda: say(f"{processes} processes serve {at}")
+                    )
                 )
-            )
         except ServiceFailed as error:
             sys.stderr.write(f"certsync serve: {error}\n")
             return 1
