@@ -215,7 +215,7 @@ async def test_sigterm_ends_a_server_with_an_open_stream(migrated_sqlite: Path, 
             stderr=output,
         )
     try:
-        until(lambda: "Application startup complete" in log.read_text() or process.poll() is not None)
+        until(lambda: "Uvicorn running on" in log.read_text() or process.poll() is not None)
         url = f"http://127.0.0.1:{port}/api/v1/runs/{run.id}/events"
         with httpx.stream("GET", url, headers={"Authorization": f"Bearer {token}"}) as response:
             lines = response.iter_lines()

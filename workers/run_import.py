@@ -61,11 +61,6 @@ async def _next(factory: Factory) -> UUID | None:
     report waits for ever.
     """
     report = factory.reporting.report_next
-    return await report(REPORT_PATIENCE) or await _import(factory) or await report(timedelta())
-
-
-async def _import(factory: Factory) -> UUID | None:
-    ended = await factory.execution.execute_next()
-    if ended is not None:
-        await factory.runs.nudge_next(ended)
-    return ended
+    return (
+        await report(REPORT_PATIENCE) or await factory.execution.execute_next() or await report(timedelta())
+    )

@@ -121,13 +121,6 @@ class RunService:
         log.info("run_cancelled", run_id=str(run_id))
         return cancelled
 
-    async def nudge_next(self, ended: UUID) -> None:
-        """Let the run of the same district begin that has waited for the end of this one."""
-        async with self._database.read() as session:
-            run_id = await due_runs.next_due(await session.connection(), ended, utc_now())
-        if run_id is not None:
-            await self._queue.enqueue_run(run_id, f"after-{ended}")
-
     async def page(self, district_id: str, request: PageRequest) -> Page[Run]:
         """Return a page of the district's runs, the newest first."""
         async with self._database.read() as session:

@@ -115,18 +115,6 @@ async def abandoned(connection: AsyncConnection, now: datetime, patience: timede
     return found
 
 
-async def next_due(connection: AsyncConnection, after: UUID, now: datetime) -> UUID | None:
-    """Return the run that is due and has waited longest in the district of the run `after`."""
-    same = sa.select(run.c.district_id).where(run.c.id == after).scalar_subquery()
-    query = (
-        sa.select(run.c.id)
-        .where(run.c.district_id == same, _due(now), sa.not_(run.c.from_disk))
-        .order_by(run.c.scheduled_start, run.c.id)
-        .limit(1)
-    )
-    return (await connection.execute(query)).scalar_one_or_none()
-
-
 async def end_lost_from_disk(
     connection: AsyncConnection, now: datetime, district_id: str | None = None
 ) -> None:
