@@ -1,4 +1,4 @@
-"""`python -m benchmarks [PART …]`: every part prints a table; without a name all of them run."""
+"""`python -m benchmarks [PART …]`: every part prints a table; without a name those of `USUAL` run."""
 
 import argparse
 import platform
@@ -12,6 +12,8 @@ PARTS = {
     "many-districts": many_districts.run,
     "soak": soak.run,
 }
+USUAL = ("imports", "lock-window", "write-latency")
+"""Without a name; the others take long, and are asked for."""
 
 
 def arguments() -> argparse.Namespace:
@@ -33,7 +35,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     print(f"{platform.platform()}, Python {platform.python_version()}, {options.repeats} interleaved repeats")
-    for name in options.part or PARTS:
+    for name in options.part or USUAL:
         print(f"\n== {name} ==")
         PARTS[name](options)
 
