@@ -1,0 +1,163 @@
+"""One blow after the other: catch a run, strike, heal, wait until all is well, and check what is left."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from random import Random
+
+from tests.chaos.audit import losses, untruths, wrong_ends
+from tests.chaos.deployment import Deployment
+from tests.chaos.districts import ChaosDistrict
+from tests.chaos.faults import Fault, Strike
+from tests.chaos.importing import Importing
+from tests.chaos.load import Load, Write
+from tests.chaos.phases import caught
+from tests.chaos.table import Outcome
+
+WRITERS_WAIT, RUNS_WAIT, READY_WAIT = 30.0, 90.0, 30.0
+"""Seconds at most until writers are let in, until every run is over, and until the health says so."""
+MORE_WRITES = 3.0
+"""Seconds of writes after every run is over, which have to be there as well."""
+PDF_WAIT = 150.0
+FIRST_IMPORTS = 120.0
+INSIDE = {200, 201, 204, 404, 412}
+"""Answers of who was let in, by guard and lock; a 404 or 412 is told only inside."""
+
+
+@dataclass
+class Chaos:
+    """A deployment under load, and its blows."""
+
+    deployment: Deployment
+    load: Load
+    importing: Importing
+    random: Random
+
+    async def blow(self, fault: Fault, phase: str) -> Outcome:
+        """Strike once; return what came of it."""
+        outcome = Outcome(fault.name, phase)
+        district = self.random.choice(self.deployment.districts)
+        before = time.time()
+        self.importing.resting = {district.name}
+        # A replace that finds another edit under its guard lets go, and plans again.
+        self.load.spared = district.name
+        async with AsyncExitStack() as wound:
+            if fault.before is not None:
+                await wound.enter_async_context(fault.before(self.deployment, district.name))
+            async with caught(
+                self.deployment, district, phase, lambda: self.importing.start(district)
+            ) as found:
+                strike = Strike(self.deployment, self.load, found)
+                struck_from = time.time()
+                await wound.enter_async_context(fault.blow(strike))
+                strike.at = struck = time.time()
+                self.load.spared = ""
+            await fault.lasts(strike)
+            healed_from = time.time()
+            await wound.aclose()
+        since = struck_from if fault.since_strike else time.time()
+        self.importing.resting = {one.name for one in self.deployment.districts}
+        outcome.runs = await self._until_over(since, outcome)
+        outcome.ready = await self._until_ready(outcome)
+        if phase == "report":
+            await self._until_reported(outcome)
+        await asyncio.sleep(MORE_WRITES)
+        await self.load.pause_writing()
+        outcome.writers = max(
+            shut(self.load.writes, district, since, time.time()) for district in self.deployment.districts
+        )
+        if outcome.writers > WRITERS_WAIT:
+            outcome.wrong.append(f"writers were kept out for {outcome.writers:.1f} s")
+        await self._check(outcome, fault, (before, struck, healed_from))
+        self.load.writing = True
+        self.importing.resting = set()
+        return outcome
+
+    async def clean(self) -> Outcome:
+        """Import each district once more, with nobody about, and check what is left."""
+        outcome = Outcome("none, at the end", "-")
+        self.importing.resting = {one.name for one in self.deployment.districts}
+        await self.importing.until_over(*self.deployment.districts)
+        await self.load.pause_writing()
+        for district in self.deployment.districts:
+            await self.importing.start(district)
+        outcome.runs = await self._until_over(time.time(), outcome)
+        await self._until_reported(outcome)
+        pending = await self.deployment.query("SELECT id FROM record_edit WHERE run_id IS NULL")
+        if pending:
+            outcome.lost.append(f"{len(pending)} edits are still to be overwritten after an import")
+        outcome.lost += await losses(self.deployment, self.load)
+        outcome.wrong += self.load.wrong
+        return outcome
+
+    async def _check(self, outcome: Outcome, fault: Fault, times: tuple[float, float, float]) -> None:
+        before, struck, healed_from = times
+        outcome.lost += await losses(self.deployment, self.load)
+        outcome.wrong += untruths(fault, self.load.probes, struck, healed_from)
+        outcome.wrong += await wrong_ends(self.deployment, fault, before)
+        outcome.wrong += self.load.wrong
+        self.load.wrong.clear()
+        self.load.probes.clear()
+
+    async def _until_over(self, since: float, outcome: Outcome) -> float:
+        """Wait until no run is unfinished; return the seconds since `since`."""
+
+        async def over() -> bool:
+            return not await self.deployment.unfinished()
+
+        return await self._until(over, since, RUNS_WAIT, outcome, "runs were not over")
+
+    async def _until_ready(self, outcome: Outcome) -> float:
+        async def ready() -> bool:
+            return all([await self.deployment.ready(one) == "ready" for one in self.deployment.clients])
+
+        return await self._until(ready, time.time(), READY_WAIT, outcome, "the health was not ready")
+
+    async def _until_reported(self, outcome: Outcome) -> None:
+        async def reported() -> bool:
+            query = "SELECT id FROM run WHERE report_pdf IS NULL AND status IN ('succeeded', 'failed')"
+            return not await self.deployment.query(query)
+
+        await self._until(reported, time.time(), PDF_WAIT, outcome, "not every run had its PDF")
+
+    @staticmethod
+    async def _until(
+        condition: Callable[[], Awaitable[bool]], since: float, limit: float, outcome: Outcome, what: str
+    ) -> float:
+        while not await condition():
+            if time.time() - since > limit:
+                outcome.wrong.append(f"{what} after {limit:.0f} s")
+                break
+            await asyncio.sleep(0.1)
+        return time.time() - since
+
+
+def shut(writes: list[Write], district: ChaosDistrict, since: float, until: float) -> float:
+    """Return the longest time, in seconds, in which nobody was let in to write records of the district."""
+    inside = sorted(
+        write.answered
+        for write in writes
+        if write.district == district.name and write.status in INSIDE and since < write.answered
+    )
+    return max(after - before for before, after in pairwise([since, *inside, until]))
+
+
+@asynccontextmanager
+async def chaos(deployment: Deployment, seed: int) -> AsyncIterator[Chaos]:
+    """Yield a deployment whose districts have imported once, with everybody at work."""
+    random = Random(seed)
+    load, importing = Load(deployment, random), Importing(deployment)
+    for district in deployment.districts:
+        await importing.start(district)
+    async with asyncio.timeout(FIRST_IMPORTS):
+        await importing.until_over(*deployment.districts)
+    work = [asyncio.create_task(load.run()), asyncio.create_task(importing.run())]
+    try:
+        yield Chaos(deployment, load, importing, random)
+    finally:
+        for task in work:
+            task.cancel()
+        await asyncio.wait(work)
