@@ -37,6 +37,8 @@ DISK = "24m"
 """Of the small disk for downloads."""
 DAY = timedelta(days=1)
 READY_LIMIT = 120
+KEEP_ALIVE = 2
+"""Seconds; the server ends an idle connection after 5, and a request may just be on its way to it."""
 
 
 @dataclass
@@ -155,7 +157,7 @@ class Deployment:
                 base_url=f"http://127.0.0.1:{port}",
                 timeout=60,
                 trust_env=False,
-                limits=httpx.Limits(max_connections=200),
+                limits=httpx.Limits(max_connections=200, keepalive_expiry=KEEP_ALIVE),
             )
             self.clients.append(await self.stack.enter_async_context(client))
         for number in range(WORKERS):

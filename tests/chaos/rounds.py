@@ -2,9 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from random import Random
 
@@ -40,25 +42,16 @@ class Chaos:
         """Strike once; return what came of it."""
         outcome = Outcome(fault.name, phase)
         district = self.random.choice(self.deployment.districts)
-        before = time.time()
         self.importing.resting = {district.name}
         # A replace that finds another edit under its guard lets go, and plans again.
         self.load.spared = district.name
-        async with AsyncExitStack() as wound:
-            if fault.before is not None:
-                await wound.enter_async_context(fault.before(self.deployment, district.name))
-            async with caught(
-                self.deployment, district, phase, lambda: self.importing.start(district)
-            ) as found:
-                strike = Strike(self.deployment, self.load, found)
-                struck_from = time.time()
-                await wound.enter_async_context(fault.blow(strike))
-                strike.at = struck = time.time()
-                self.load.spared = ""
-            await fault.lasts(strike)
-            healed_from = time.time()
-            await wound.aclose()
-        since = struck_from if fault.since_strike else time.time()
+        try:
+            since, *times = await self._strike(fault, phase, district)
+        except TimeoutError as error:
+            outcome.wrong.append(f"a wait for the fault or its effect took too long: {trail(error)}")
+            since = time.time()
+            times = [since, since, since]
+        self.load.spared = ""
         self.importing.resting = {one.name for one in self.deployment.districts}
         outcome.runs = await self._until_over(since, outcome)
         outcome.ready = await self._until_ready(outcome)
@@ -71,10 +64,32 @@ class Chaos:
         )
         if outcome.writers > WRITERS_WAIT:
             outcome.wrong.append(f"writers were kept out for {outcome.writers:.1f} s")
-        await self._check(outcome, fault, (before, struck, healed_from))
+        await self._check(outcome, fault, times)
         self.load.writing = True
         self.importing.resting = set()
         return outcome
+
+    async def _strike(
+        self, fault: Fault, phase: str, district: ChaosDistrict
+    ) -> tuple[float, float, float, float]:
+        """Catch a run, strike and heal.
+
+        Returns the instants since which all has to become well, and of begin, blow, and end of the fault.
+        """
+        began = time.time()
+        start = partial(self.importing.start, district)
+        async with AsyncExitStack() as wound:
+            if fault.before is not None:
+                await wound.enter_async_context(fault.before(self.deployment, district.name))
+            async with caught(self.deployment, district, phase, start) as found:
+                strike = Strike(self.deployment, self.load, found)
+                at = time.time()
+                await wound.enter_async_context(fault.blow(strike))
+                strike.at = struck = time.time()
+            self.load.spared = ""
+            await fault.lasts(strike)
+            healing = time.time()
+        return at if fault.since_strike else time.time(), began, struck, healing
 
     async def clean(self) -> Outcome:
         """Import each district once more, with nobody about, and check what is left."""
@@ -93,11 +108,11 @@ class Chaos:
         outcome.wrong += self.load.wrong
         return outcome
 
-    async def _check(self, outcome: Outcome, fault: Fault, times: tuple[float, float, float]) -> None:
-        before, struck, healed_from = times
+    async def _check(self, outcome: Outcome, fault: Fault, times: Sequence[float]) -> None:
+        began, struck, healing = times
         outcome.lost += await losses(self.deployment, self.load)
-        outcome.wrong += untruths(fault, self.load.probes, struck, healed_from)
-        outcome.wrong += await wrong_ends(self.deployment, fault, before)
+        outcome.wrong += untruths(fault, self.load.probes, struck, healing)
+        outcome.wrong += await wrong_ends(self.deployment, fault, began)
         outcome.wrong += self.load.wrong
         self.load.wrong.clear()
         self.load.probes.clear()
@@ -143,6 +158,12 @@ def shut(writes: list[Write], district: ChaosDistrict, since: float, until: floa
         if write.district == district.name and write.status in INSIDE and since < write.answered
     )
     return max(after - before for before, after in pairwise([since, *inside, until]))
+
+
+def trail(error: BaseException) -> str:
+    """Return where in this package an error came from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return " < ".join(frame.name for frame in reversed(frames) if "chaos" in frame.filename)
 
 
 @asynccontextmanager

@@ -50,8 +50,11 @@ async def serving(
         Server,
         "127.0.0.1",
         0,
-        server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
-        **{"sftp_factory": lambda chan: files(chan, root, lie)} | options,
+        **{
+            "server_host_keys": [asyncssh.generate_private_key("ssh-ed25519")],
+            "sftp_factory": lambda chan: files(chan, root, lie),
+        }
+        | options,
     ) as server:
         (offered,) = await scan_host_keys("127.0.0.1", server.get_port(), LIMITS)
         yield SftpTarget(
