@@ -32,7 +32,7 @@ from tests.support.postgres import PostgresCluster
 APIS, WORKERS = 2, 3
 TRANSFER_LIMIT = 12
 """Seconds that a download may take."""
-PDF_LIMIT = 20
+PDF_LIMIT = 60
 DISK = "24m"
 """Of the small disk for downloads."""
 DAY = timedelta(days=1)

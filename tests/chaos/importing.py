@@ -11,16 +11,21 @@ import psycopg
 from tests.chaos.deployment import Deployment
 from tests.chaos.districts import ChaosDistrict
 
-PAUSE = 2.0
+PAUSE = 4.0
 """Seconds between two imports of a district."""
 POLL = 0.1
+ANSWERS = {202, 409, 503}
 
 
 @dataclass
 class Importing:
-    """Starts the imports, over both API processes in turn; `resting` districts begin no more."""
+    """Starts the imports, over both API processes in turn; `resting` districts begin no more.
+
+    `wrong` takes the answers that the API must never give.
+    """
 
     deployment: Deployment
+    wrong: list[str]
     resting: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -62,5 +67,8 @@ class Importing:
         headers = {"Authorization": f"Bearer {district.tokens['starter']}"}
         path = f"/api/v1/tasks/{district.task_id}/run"
         with suppress(httpx.TransportError):  # no worse than a 503; the load counts such answers
-            return await next(self._clients).post(path, headers=headers)
+            answer = await next(self._clients).post(path, headers=headers)
+            if answer.status_code not in ANSWERS:
+                self.wrong.append(f"a run was answered with {answer.status_code}: {answer.text[:300]}")
+            return answer
         return None

@@ -5,7 +5,7 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from random import Random
@@ -30,6 +30,16 @@ INSIDE = {200, 201, 204, 404, 412}
 
 
 @dataclass
+class Times:
+    """Of a fault, by the clock: when it was prepared, was being dealt, had been dealt, and began to heal."""
+
+    began: float
+    striking: float = 0.0
+    struck: float = 0.0
+    healing: float = 0.0
+
+
+@dataclass
 class Chaos:
     """A deployment under load, and its blows."""
 
@@ -43,19 +53,65 @@ class Chaos:
         outcome = Outcome(fault.name, phase)
         district = self.random.choice(self.deployment.districts)
         self.importing.resting = {district.name}
+        try:
+            times = await self._strike(fault, phase, district, asyncio.Event())
+        except TimeoutError as error:
+            outcome.wrong.append(f"a wait for the fault or its effect took too long: {trail(error)}")
+            times = Times(time.time())
+        await self._settle(
+            outcome, fault, times.striking if fault.since_strike and times.striking else time.time(), times
+        )
+        return outcome
+
+    async def burst(self, blows: Sequence[tuple[Fault, str]]) -> Outcome:
+        """Strike several times in different districts, each as soon as the one before has been dealt."""
+        outcome = Outcome(" ".join(fault.name for fault, _ in blows), " ".join(phase for _, phase in blows))
+        self.importing.resting = {one.name for one in self.deployment.districts}
+        times = Times(time.time())
+        async with asyncio.TaskGroup() as group:
+            districts = self.random.sample(self.deployment.districts, len(blows))
+            for (fault, phase), district in zip(blows, districts, strict=True):
+                dealt = asyncio.Event()
+                group.create_task(self._strike(fault, phase, district, dealt))
+                await dealt.wait()
+        any_of = replace(
+            blows[0][0],
+            says=frozenset[str]().union(*(fault.says for fault, _ in blows)),
+            codes=frozenset[str]().union(*(fault.codes for fault, _ in blows)),
+        )
+        times.healing = time.time()
+        await self._settle(outcome, any_of, times.began, times)
+        return outcome
+
+    async def _strike(self, fault: Fault, phase: str, district: ChaosDistrict, dealt: asyncio.Event) -> Times:
+        """Catch a run, strike and heal; `dealt` is set in between."""
+        times = Times(time.time())
+        start = partial(self.importing.start, district)
         # A replace that finds another edit under its guard lets go, and plans again.
         self.load.spared = district.name
         try:
-            since, *times = await self._strike(fault, phase, district)
-        except TimeoutError as error:
-            outcome.wrong.append(f"a wait for the fault or its effect took too long: {trail(error)}")
-            since = time.time()
-            times = [since, since, since]
-        self.load.spared = ""
+            async with AsyncExitStack() as wound:
+                if fault.before is not None:
+                    await wound.enter_async_context(fault.before(self.deployment, district.name))
+                async with caught(self.deployment, district, phase, start) as found:
+                    strike = Strike(self.deployment, self.load, found)
+                    times.striking = time.time()
+                    await wound.enter_async_context(fault.blow(strike))
+                    strike.at = times.struck = time.time()
+                self.load.spared = ""
+                dealt.set()
+                await fault.lasts(strike)
+                times.healing = time.time()
+        finally:
+            self.load.spared = ""
+        return times
+
+    async def _settle(self, outcome: Outcome, fault: Fault, since: float, times: Times) -> None:
+        """Wait until all is well, which is counted from `since`, and check what is left."""
         self.importing.resting = {one.name for one in self.deployment.districts}
         outcome.runs = await self._until_over(since, outcome)
         outcome.ready = await self._until_ready(outcome)
-        if phase == "report":
+        if "report" in outcome.phase:
             await self._until_reported(outcome)
         await asyncio.sleep(MORE_WRITES)
         await self.load.pause_writing()
@@ -64,32 +120,14 @@ class Chaos:
         )
         if outcome.writers > WRITERS_WAIT:
             outcome.wrong.append(f"writers were kept out for {outcome.writers:.1f} s")
-        await self._check(outcome, fault, times)
+        outcome.lost += await losses(self.deployment, self.load)
+        outcome.wrong += untruths(fault, self.load.probes, times.struck, times.healing)
+        outcome.wrong += await wrong_ends(self.deployment, fault, times.began)
+        outcome.wrong += self.load.wrong
+        self.load.wrong.clear()
+        self.load.probes.clear()
         self.load.writing = True
         self.importing.resting = set()
-        return outcome
-
-    async def _strike(
-        self, fault: Fault, phase: str, district: ChaosDistrict
-    ) -> tuple[float, float, float, float]:
-        """Catch a run, strike and heal.
-
-        Returns the instants since which all has to become well, and of begin, blow, and end of the fault.
-        """
-        began = time.time()
-        start = partial(self.importing.start, district)
-        async with AsyncExitStack() as wound:
-            if fault.before is not None:
-                await wound.enter_async_context(fault.before(self.deployment, district.name))
-            async with caught(self.deployment, district, phase, start) as found:
-                strike = Strike(self.deployment, self.load, found)
-                at = time.time()
-                await wound.enter_async_context(fault.blow(strike))
-                strike.at = struck = time.time()
-            self.load.spared = ""
-            await fault.lasts(strike)
-            healing = time.time()
-        return at if fault.since_strike else time.time(), began, struck, healing
 
     async def clean(self) -> Outcome:
         """Import each district once more, with nobody about, and check what is left."""
@@ -107,15 +145,6 @@ class Chaos:
         outcome.lost += await losses(self.deployment, self.load)
         outcome.wrong += self.load.wrong
         return outcome
-
-    async def _check(self, outcome: Outcome, fault: Fault, times: Sequence[float]) -> None:
-        began, struck, healing = times
-        outcome.lost += await losses(self.deployment, self.load)
-        outcome.wrong += untruths(fault, self.load.probes, struck, healing)
-        outcome.wrong += await wrong_ends(self.deployment, fault, began)
-        outcome.wrong += self.load.wrong
-        self.load.wrong.clear()
-        self.load.probes.clear()
 
     async def _until_over(self, since: float, outcome: Outcome) -> float:
         """Wait until no run is unfinished; return the seconds since `since`."""
@@ -170,7 +199,8 @@ def trail(error: BaseException) -> str:
 async def chaos(deployment: Deployment, seed: int) -> AsyncIterator[Chaos]:
     """Yield a deployment whose districts have imported once, with everybody at work."""
     random = Random(seed)
-    load, importing = Load(deployment, random), Importing(deployment)
+    load = Load(deployment, random)
+    importing = Importing(deployment, load.wrong)
     for district in deployment.districts:
         await importing.start(district)
     async with asyncio.timeout(FIRST_IMPORTS):
