@@ -3,11 +3,12 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from redis.asyncio import Redis
 
 from tests.chaos.deployment import Deployment
@@ -36,7 +37,7 @@ class Strike:
 
     async def said(self, status: str) -> None:
         """Wait until both API processes have said so of themselves."""
-        async with asyncio.timeout(SEEN_LIMIT):
+        async with asyncio.timeout(SEEN_LIMIT * self.load.patience):
             while {
                 probe.api for probe in self.load.probes if probe.sent > self.at and probe.status == status
             } != set(range(len(self.deployment.clients))):
@@ -44,9 +45,12 @@ class Strike:
 
     async def run_over(self) -> None:
         """Wait until the run that was caught is over."""
-        async with asyncio.timeout(RUN_LIMIT):
-            while await self.deployment.unfinished(self.caught.district.name):
+        over = False
+        async with asyncio.timeout(RUN_LIMIT * self.load.patience):
+            while not over:
                 await asyncio.sleep(0.1)
+                with suppress(psycopg.OperationalError):  # another fault, of the same burst
+                    over = not await self.deployment.unfinished(self.caught.district.name)
 
 
 Blow = Callable[[Strike], AbstractAsyncContextManager[None]]

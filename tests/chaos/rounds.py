@@ -74,13 +74,14 @@ class Chaos:
                 dealt = asyncio.Event()
                 group.create_task(self._strike(fault, phase, district, dealt))
                 await dealt.wait()
+            since = time.time()  # until then a district that was to be struck was spared by writers
         any_of = replace(
             blows[0][0],
             says=frozenset[str]().union(*(fault.says for fault, _ in blows)),
             codes=frozenset[str]().union(*(fault.codes for fault, _ in blows)),
         )
         times.healing = time.time()
-        await self._settle(outcome, any_of, times.began, times)
+        await self._settle(outcome, any_of, since, times)
         return outcome
 
     async def _strike(self, fault: Fault, phase: str, district: ChaosDistrict, dealt: asyncio.Event) -> Times:
@@ -118,7 +119,7 @@ class Chaos:
         outcome.writers = max(
             shut(self.load.writes, district, since, time.time()) for district in self.deployment.districts
         )
-        if outcome.writers > WRITERS_WAIT:
+        if outcome.writers > WRITERS_WAIT * self.load.patience:
             outcome.wrong.append(f"writers were kept out for {outcome.writers:.1f} s")
         outcome.lost += await losses(self.deployment, self.load)
         outcome.wrong += untruths(fault, self.load.probes, times.struck, times.healing)
@@ -167,12 +168,16 @@ class Chaos:
 
         await self._until(reported, time.time(), PDF_WAIT, outcome, "not every run had its PDF")
 
-    @staticmethod
     async def _until(
-        condition: Callable[[], Awaitable[bool]], since: float, limit: float, outcome: Outcome, what: str
+        self,
+        condition: Callable[[], Awaitable[bool]],
+        since: float,
+        limit: float,
+        outcome: Outcome,
+        what: str,
     ) -> float:
         while not await condition():
-            if time.time() - since > limit:
+            if time.time() - since > limit * self.load.patience:
                 outcome.wrong.append(f"{what} after {limit:.0f} s")
                 break
             await asyncio.sleep(0.1)
@@ -196,10 +201,13 @@ def trail(error: BaseException) -> str:
 
 
 @asynccontextmanager
-async def chaos(deployment: Deployment, seed: int) -> AsyncIterator[Chaos]:
-    """Yield a deployment whose districts have imported once, with everybody at work."""
+async def chaos(deployment: Deployment, seed: int, patience: float = 1.0) -> AsyncIterator[Chaos]:
+    """Yield a deployment whose districts have imported once, with everybody at work.
+
+    `patience` multiplies the limits, for a machine that has other work.
+    """
     random = Random(seed)
-    load = Load(deployment, random)
+    load = Load(deployment, random, patience)
     importing = Importing(deployment, load.wrong)
     for district in deployment.districts:
         await importing.start(district)
