@@ -54,9 +54,9 @@ class Probe:
 
 @dataclass
 class Load:
-    """All that is asked of the API, and what it answered; `wrong` is what it must never do. `patience` multiplies limits.
+    """All that is asked of the API, and what it answered; `wrong` is what it must never do.
 
-    Nobody writes records of the district `spared`.
+    `patience` multiplies limits. Nobody writes records of the district `spared`.
     """
 
     deployment: Deployment
