@@ -89,7 +89,7 @@ class Chaos:
         times = Times(time.time())
         start = partial(self.importing.start, district)
         # A replace that finds another edit under its guard lets go, and plans again.
-        self.load.spared = district.name
+        self.load.spared.add(district.name)
         try:
             async with AsyncExitStack() as wound:
                 if fault.before is not None:
@@ -99,12 +99,12 @@ class Chaos:
                     times.striking = time.time()
                     await wound.enter_async_context(fault.blow(strike))
                     strike.at = times.struck = time.time()
-                self.load.spared = ""
+                self.load.spared.discard(district.name)
                 dealt.set()
                 await fault.lasts(strike)
                 times.healing = time.time()
         finally:
-            self.load.spared = ""
+            self.load.spared.discard(district.name)
         return times
 
     async def _settle(self, outcome: Outcome, fault: Fault, since: float, times: Times) -> None:
