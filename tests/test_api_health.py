@@ -17,8 +17,8 @@ from app.models.base import utc_now
 from app.services import health, metrics
 from app.settings import Settings
 from tests.support.api import Api, problem, running_api
+from tests.support.faulty_proxy import PostgresProxy
 from tests.support.runs import waiting_run
-from tests.support.stalling_proxy import StallingProxy
 
 
 async def test_live(api: Api) -> None:
@@ -103,7 +103,7 @@ async def test_a_network_that_swallows_everything_is_told_of_in_time(
     assert settings.database_url is not None
     monkeypatch.setattr(health, "CHECK_SECONDS", 1)
     monkeypatch.setattr(metrics, "LIMIT", 1)
-    async with StallingProxy(settings.database_url.get_secret_value()) as proxy:
+    async with PostgresProxy(settings.database_url.get_secret_value()) as proxy:
         beyond = settings.model_copy(update={"database_url": SecretStr(proxy.url)})
         async with running_api(beyond) as api:
             assert (await api.get("/health/ready", role=None)).status_code == 200

@@ -9,9 +9,9 @@ import structlog
 
 from app.constants import RunStatus
 from app.models import Run
+from tests.support.faulty_proxy import PostgresProxy
 from tests.support.openssh import OpenSshServer
 from tests.support.recovery import POLL, SECONDS, Contents, Deployment
-from tests.support.stalling_proxy import StallingProxy
 from tests.support.worker_process import WorkerProcess
 
 WRITERS_WAIT = 30
@@ -104,7 +104,7 @@ async def test_a_worker_cut_off_from_the_database_alone_does_not_keep_writers_ou
     name = "cut-off"
     await unhurried.add_districts([name], openssh_server)
     before = (await unhurried.contents([name]))[name]
-    async with StallingProxy(url.get_secret_value()) as proxy:
+    async with PostgresProxy(url.get_secret_value()) as proxy:
         worker = unhurried.worker(name, CERTSYNC_DATABASE_URL=proxy.url)
         run = await replacing(unhurried, worker, "writes")
         proxy.stall()

@@ -133,6 +133,14 @@ class PostgresCluster:
         """Stop and start the server; `immediate` is a crash, with recovery at the start."""
         self._pg_ctl("restart", "-m", mode)
 
+    def crash(self) -> None:
+        """Stop the server as a crash does; `start` brings it back, with recovery."""
+        self._pg_ctl("stop", "-m", "immediate")
+
+    def start(self) -> None:
+        """Start the server again that `crash` has stopped."""
+        self._pg_ctl("start")
+
     def stop(self) -> None:
         """End the server at once and remove its files; a second call does nothing."""
         assert self._watcher.stdin is not None
