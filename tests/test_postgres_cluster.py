@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psycopg
@@ -10,6 +9,7 @@ import pytest
 
 from tests.support import postgres
 from tests.support.postgres import PostgresCluster, PostgresError, find_binaries
+from tests.support.processes import alive, until
 
 HOLD_A_CLUSTER = """
 import time
@@ -18,13 +18,6 @@ cluster = PostgresCluster()
 print(cluster.directory, flush=True)
 time.sleep(60)
 """
-
-
-def wait_until_gone(path: Path) -> None:
-    deadline = time.monotonic() + 20
-    while path.exists():
-        assert time.monotonic() < deadline, f"{path} is still there"
-        time.sleep(0.05)
 
 
 def test_each_database_is_separate(postgres_cluster: PostgresCluster) -> None:
@@ -78,8 +71,8 @@ def test_the_server_ends_when_the_tests_are_killed() -> None:
         directory = Path(holder.stdout.readline().strip())
         server = int((directory / "data" / "postmaster.pid").read_text().splitlines()[0])
         holder.send_signal(signal.SIGKILL)
-    wait_until_gone(directory)
-    wait_until_gone(Path(f"/proc/{server}/cwd"))
+    until(lambda: not directory.exists(), what="the directory is gone")
+    until(lambda: not alive(server), what="the server is gone")
 
 
 def test_no_binaries_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,13 +17,8 @@ from app.failures import (
     SftpUnreachable,
 )
 from app.storage.sftp import SftpLimits, SftpTarget, open_sftp, scan_host_keys
-from tests.support.openssh import (
-    KEY_TYPES,
-    CuttingProxy,
-    OpenSshServer,
-    free_port,
-    wait_until,
-)
+from tests.support.openssh import KEY_TYPES, CuttingProxy, OpenSshServer, free_port
+from tests.support.processes import until
 from tests.support.sftp import LIMITS, key_target, password_target
 
 SHORT = SftpLimits(connect=0.3, login=0.3, transfer=5, max_bytes=1000)
@@ -84,7 +79,7 @@ async def test_encrypted_key(openssh_server: OpenSshServer) -> None:
 async def test_wrong_fingerprint_sends_no_credential(openssh_server: OpenSshServer) -> None:
     before = len(openssh_server.log())
     failure = await failure_of(key_target(openssh_server, password=None, fingerprint="SHA256:" + "A" * 43))
-    wait_until(lambda: openssh_server.log()[before:].count("Received disconnect") == 3, "three tries")
+    until(lambda: openssh_server.log()[before:].count("Received disconnect") == 3, what="three tries")
 
     assert isinstance(failure, SftpFingerprintMismatch)
     assert "userauth" not in openssh_server.log()[before:]
@@ -102,13 +97,13 @@ async def test_right_fingerprint_does_log_in(openssh_server: OpenSshServer) -> N
     before = len(openssh_server.log())
     async with open_sftp(key_target(openssh_server), LIMITS):
         pass
-    wait_until(lambda: "userauth-request for user" in openssh_server.log()[before:], "userauth in the log")
+    until(lambda: "userauth-request for user" in openssh_server.log()[before:], what="userauth in the log")
 
 
 async def test_scan_lists_every_host_key_and_logs_nobody_in(openssh_server: OpenSshServer) -> None:
     before = len(openssh_server.log())
     offered = await scan_host_keys(openssh_server.host, openssh_server.port, LIMITS)
-    wait_until(lambda: openssh_server.log()[before:].count("Received disconnect") == 3, "three tries")
+    until(lambda: openssh_server.log()[before:].count("Received disconnect") == 3, what="three tries")
 
     assert [key.fingerprint for key in offered] == [openssh_server.fingerprint(kind) for kind in KEY_TYPES]
     assert [key.algorithm for key in offered] == ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"]
@@ -128,7 +123,7 @@ async def test_one_login_tries_the_password_once(openssh_server: OpenSshServer) 
     """Accounts are locked after a few."""
     before = len(openssh_server.log())
     await failure_of(password_target(openssh_server, "wrong"))
-    wait_until(lambda: "Connection closed" in openssh_server.log()[before:], "the end of the connection")
+    until(lambda: "Connection closed" in openssh_server.log()[before:], what="the end of the connection")
     assert openssh_server.log()[before:].count("method password") == 1
 
 

@@ -8,13 +8,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 import pytest
+
+from tests.support.processes import until
 
 SECONDS = 20
 KEY_TYPES = ("ed25519", "ecdsa", "rsa")
@@ -130,7 +131,7 @@ class OpenSshServer:
             command = ("useradd", "--system", "--home-dir", self.root, "--shell", "/bin/sh", self.username)
             return subprocess.run(command, capture_output=True, check=False).returncode in {0, 9}
 
-        wait_until(added, "useradd did not get the lock of /etc/passwd")
+        until(added, what="useradd gets the lock of /etc/passwd")
         subprocess.run(["chpasswd"], input=f"{self.username}:{password}", text=True, check=True)
         PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
 
@@ -161,7 +162,7 @@ class OpenSshServer:
         self._process = subprocess.Popen(
             [self._sshd, "-D", "-f", self._config, "-E", log], cwd="/", start_new_session=True
         )
-        wait_until(self._answers, "sshd does not answer")
+        until(self._answers, what="sshd answers")
 
     def _answers(self) -> bool:
         if self._process.poll() is not None:
@@ -256,15 +257,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
-    """Poll until `condition`, else fail with `what`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(what)
-        time.sleep(0.02)
 
 
 def _run(*command: str | Path) -> str:

@@ -20,11 +20,11 @@ def alive(pid: int) -> bool:
         return False
 
 
-def until(condition: Callable[[], Any], limit: float = 20.0) -> Any:
-    """Wait until `condition` is true and return what it gave; fail after `limit` seconds."""
+def until(condition: Callable[[], Any], limit: float = 20.0, *, what: str = "it") -> Any:
+    """Wait until `condition` is true and return what it gave; fail with `what` after `limit` seconds."""
     deadline = time.monotonic() + limit
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"still not true after {limit} s"
+        assert time.monotonic() < deadline, f"{what}: still not so after {limit} s"
         time.sleep(0.02)
     return found
 
