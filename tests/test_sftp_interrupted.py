@@ -9,7 +9,8 @@ import pytest
 
 from app.failures import FileChangedWhileRead, InternalFailure, SftpInterrupted, SftpTimeout
 from app.storage.sftp import SftpLimits
-from tests.support.openssh import CuttingProxy, OpenSshServer
+from tests.support.faulty_proxy import FaultyProxy
+from tests.support.openssh import OpenSshServer
 from tests.support.sftp import LIMITS, MEGABYTES, NAME, fetch, key_target, names, refused
 
 
@@ -36,7 +37,8 @@ async def test_file_that_changes_while_it_is_read(
         else:
             file.unlink()
 
-    async with CuttingProxy(openssh_server.port, 2_000_000, cut=False) as proxy:
+    async with FaultyProxy(openssh_server.port) as proxy:
+        proxy.stall_after(2_000_000)
         target = key_target(openssh_server, directory=str(directory), port=proxy.port)
         download = asyncio.create_task(refused(FileChangedWhileRead, target, tmp_path / "f"))
         await proxy.reached.wait()
@@ -49,7 +51,8 @@ async def test_file_that_changes_while_it_is_read(
 async def test_line_cut_in_the_file(openssh_server: OpenSshServer, tmp_path: Path) -> None:
     directory = openssh_server.new_directory()
     (directory / NAME).write_bytes(MEGABYTES)
-    async with CuttingProxy(openssh_server.port, 2_000_000, cut=True) as proxy:
+    async with FaultyProxy(openssh_server.port) as proxy:
+        proxy.cut_after(2_000_000)
         target = key_target(openssh_server, directory=str(directory), port=proxy.port)
         failure = await refused(SftpInterrupted, target, tmp_path / "f")
     assert "run again" in failure.message
@@ -58,7 +61,8 @@ async def test_line_cut_in_the_file(openssh_server: OpenSshServer, tmp_path: Pat
 async def test_line_that_stalls_in_the_file(openssh_server: OpenSshServer, tmp_path: Path) -> None:
     directory = openssh_server.new_directory()
     (directory / NAME).write_bytes(MEGABYTES)
-    async with CuttingProxy(openssh_server.port, 2_000_000, cut=False) as proxy:
+    async with FaultyProxy(openssh_server.port) as proxy:
+        proxy.stall_after(2_000_000)
         target = key_target(openssh_server, directory=str(directory), port=proxy.port)
         limits = SftpLimits(connect=5, login=5, transfer=0.5, max_bytes=LIMITS.max_bytes)
         failure = await refused(SftpTimeout, target, tmp_path / "f", limits)
@@ -70,7 +74,8 @@ async def test_cancelled_download_ends_the_connection_and_leaves_nothing(
 ) -> None:
     directory = openssh_server.new_directory()
     (directory / NAME).write_bytes(MEGABYTES)
-    async with CuttingProxy(openssh_server.port, 2_000_000, cut=False) as proxy:
+    async with FaultyProxy(openssh_server.port) as proxy:
+        proxy.stall_after(2_000_000)
         target = key_target(openssh_server, directory=str(directory), port=proxy.port)
         download = asyncio.create_task(fetch(target, tmp_path / "f"))
         await proxy.reached.wait()

@@ -17,7 +17,8 @@ from app.failures import (
     SftpUnreachable,
 )
 from app.storage.sftp import SftpLimits, SftpTarget, open_sftp, scan_host_keys
-from tests.support.openssh import KEY_TYPES, CuttingProxy, OpenSshServer, free_port
+from tests.support.faulty_proxy import FaultyProxy
+from tests.support.openssh import KEY_TYPES, OpenSshServer, free_port
 from tests.support.processes import until
 from tests.support.sftp import LIMITS, key_target, password_target
 
@@ -207,7 +208,8 @@ async def test_silent_server(openssh_server: OpenSshServer, silent_port: int) ->
 
 @pytest.mark.parametrize("limit", [1, 100])
 async def test_line_cut_in_the_handshake(openssh_server: OpenSshServer, limit: int) -> None:
-    async with CuttingProxy(openssh_server.port, limit, cut=True) as proxy:
+    async with FaultyProxy(openssh_server.port) as proxy:
+        proxy.cut_after(limit)
         failure = await failure_of(key_target(openssh_server, port=proxy.port))
     assert isinstance(failure, SftpInterrupted)
     assert failure.diagnosis["phase"] == "host_key"

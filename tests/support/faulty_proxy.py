@@ -28,7 +28,8 @@ class FaultyProxy:
         self.rate: int | None = None
         self.port = 0
         self.reached = asyncio.Event()
-        self._stalls_after: int | None = None
+        self._limit: int | None = None
+        self._cuts = False
         self._refuses = False
         self._open = asyncio.Event()
         self._open.set()
@@ -54,11 +55,16 @@ class FaultyProxy:
     def stall_after(self, limit: int) -> None:
         """Stall once a connection got `limit` bytes from the server; `reached` is set then."""
         self.reached.clear()
-        self._stalls_after = limit
+        self._limit, self._cuts = limit, False
+
+    def cut_after(self, limit: int) -> None:
+        """Break a connection off once it got `limit` bytes from the server; `reached` is set then."""
+        self.reached.clear()
+        self._limit, self._cuts = limit, True
 
     def resume(self) -> None:
         """Let everything through that was held up, and stall no more."""
-        self._stalls_after = None
+        self._limit = None
         self._open.set()
 
     def cut(self) -> None:
@@ -72,6 +78,11 @@ class FaultyProxy:
         self._refuses = False
         self.delay, self.rate = 0.0, None
         self.resume()
+
+    async def idle(self) -> None:
+        """Wait until no connection is left."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refuses:
@@ -101,26 +112,32 @@ class FaultyProxy:
         got = 0
         try:
             with suppress(OSError):  # either side may hang up
-                while chunk := await reader.read(self.rate if answers and self.rate else CHUNK):
+                while chunk := await reader.read(self._at_once(got) if answers else CHUNK):
+                    got += len(chunk)
                     if answers:
-                        got += len(chunk)
-                        await self._spoil(got)
+                        await asyncio.sleep(self.delay + (1 if self.rate else 0))
                     await self._open.wait()
                     writer.write(chunk)
                     await writer.drain()
+                    if answers and self._is_reached(got) and self._cuts:
+                        return
             await self._open.wait()
         finally:
             writer.transport.abort()
 
-    async def _spoil(self, got: int) -> None:
-        if self._stalls_after is not None and got >= self._stalls_after:
+    def _at_once(self, got: int) -> int:
+        """How much of an answer may be read next."""
+        left = CHUNK if self._limit is None or self._limit <= got else self._limit - got
+        return min(self.rate or CHUNK, left, CHUNK)
+
+    def _is_reached(self, got: int) -> bool:
+        if self._limit is None or got < self._limit:
+            return False
+        self._limit = None
+        self.reached.set()
+        if not self._cuts:
             self._open.clear()
-            self._stalls_after = None
-            self.reached.set()
-        if self.rate:
-            await asyncio.sleep(1)
-        if self.delay:
-            await asyncio.sleep(self.delay)
+        return True
 
 
 class PostgresProxy(FaultyProxy):

@@ -1,6 +1,5 @@
-"""A real OpenSSH server of the tests' own, from this machine's sshd, and a proxy that spoils connections."""
+"""A real OpenSSH server of the tests' own, from this machine's sshd."""
 
-import asyncio
 import getpass
 import os
 import secrets
@@ -11,7 +10,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
 
 import pytest
 
@@ -170,76 +168,6 @@ class OpenSshServer:
         with suppress(OSError), socket.create_connection((self.host, self.port), timeout=1) as connection:
             return connection.recv(4) == b"SSH-"
         return False
-
-
-class CuttingProxy:
-    """Forwards to a server, and after `limit` bytes from it either cuts the line or holds it.
-
-    Held, the rest waits for `resume()`; `reached` is set once the limit is.
-    """
-
-    def __init__(self, port: int, limit: int, *, cut: bool) -> None:
-        self._target = port
-        self._limit = limit
-        self._cut = cut
-        self._resumed = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._lines: list[asyncio.WriteTransport] = []
-        self.reached = asyncio.Event()
-        self.port = 0
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        self._resumed.set()
-        for line in self._lines:
-            line.abort()
-        await self.idle()
-
-    def resume(self) -> None:
-        """Let a held line go on, without a limit."""
-        self._resumed.set()
-
-    async def idle(self) -> None:
-        """Wait until no connection is left."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        lines = [writer.transport, server_writer.transport]
-        self._lines += lines
-        upstream = asyncio.create_task(self._forward(reader, server_writer, None))
-        try:
-            await self._forward(server_reader, writer, self._limit)
-        finally:
-            for line in lines:
-                line.abort()
-            await upstream
-            self._tasks.discard(task)
-
-    async def _forward(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None
-    ) -> None:
-        with suppress(OSError):  # either side may hang up; that is its right
-            while chunk := await reader.read(16384 if left is None else min(left, 16384)):
-                writer.write(chunk)
-                await writer.drain()
-                if left is not None:
-                    left -= len(chunk)
-                if left == 0:
-                    self.reached.set()
-                    if self._cut:
-                        return
-                    await self._resumed.wait()
-                    left = None
 
 
 def find_sshd() -> str:
