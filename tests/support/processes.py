@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,18 @@ def alive(pid: int) -> bool:
         return sys.platform != "linux" or Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][1] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+def children_of(pid: int) -> set[int]:
+    """Return the ids of a process's children."""
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to each process that still is."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def until(condition: Callable[[], Any], limit: float = 20.0, *, what: str = "it") -> Any:
