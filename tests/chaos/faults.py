@@ -20,6 +20,8 @@ AWAY = 12.0
 """Seconds for which a server is away: longer than the import lock lives."""
 CUT_OFF = 25.0
 """Seconds for which a worker is cut off: long enough for its run to be taken by another."""
+HUNG = 35.0
+"""Seconds for which PostgreSQL hangs: longer than the API waits for an answer."""
 SLOW = 0.4
 SEEN_LIMIT = 20
 RUN_LIMIT = 75
@@ -133,6 +135,12 @@ async def crash_postgres(strike: Strike) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def halt_postgres(strike: Strike) -> AsyncIterator[None]:
+    with strike.deployment.cluster.halted():
+        yield
+
+
+@asynccontextmanager
 async def crash_redis(strike: Strike) -> AsyncIterator[None]:
     server = strike.deployment.redis_server
     server.kill()
@@ -231,6 +239,10 @@ FAULTS = {
         Fault("kill-all", ("replace",), kill_all, until_said(DEGRADED, 1), AWAY_OR_NOT),
         Fault(
             "postgres-crash", PHASES, crash_postgres, until_said(UNAVAILABLE, 1), frozenset({UNAVAILABLE}),
+            frozenset({"database_error"}),
+        ),
+        Fault(
+            "postgres-halt", PHASES, halt_postgres, until_said(UNAVAILABLE, HUNG), frozenset({UNAVAILABLE}),
             frozenset({"database_error"}),
         ),
         Fault("redis-crash", PHASES, crash_redis, until_said(DEGRADED, 1), frozenset({DEGRADED})),
