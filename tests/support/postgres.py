@@ -28,6 +28,7 @@ SETTINGS = """
 listen_addresses = ''
 unix_socket_directories = '{directory}'
 unix_socket_permissions = 0700
+max_connections = 200
 timezone = 'UTC'
 """
 NO_FSYNC = """
