@@ -6,7 +6,7 @@ the state, a lock on a table, somebody's open edit, a lock on the run's row.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,12 +77,7 @@ async def held(deployment: Deployment, stack: AsyncExitStack, sql: str, *argumen
     connection: Connection = await stack.enter_async_context(deployment.connected())
     await connection.set_autocommit(False)
     await connection.execute(sql, arguments)
-    stack.push_async_callback(let_go, connection)
-
-
-async def let_go(connection: Connection) -> None:
-    with suppress(psycopg.Error):  # PostgreSQL was restarted: that let go as well
-        await connection.rollback()
+    stack.push_async_callback(connection.close)  # a rollback would wait for a server that hangs
 
 
 async def in_parse(deployment: Deployment, stack: AsyncExitStack, district: ChaosDistrict, run: str) -> str:
