@@ -5,6 +5,7 @@ however often and from however many workers, makes one run of it. Everybody lock
 runs after that; what nobody has begun is moved by removing it and adding another.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -25,6 +26,8 @@ from app.storage import districts, scheduled_runs, tasks
 
 MESSAGES = 64
 """Sent at one look: each wakes a worker, which then goes on by itself as long as anything is due."""
+LOOK = 10.0
+"""Seconds after which one look leaves what else is due to the next, on whichever worker that is."""
 
 log = structlog.get_logger()
 
@@ -39,12 +42,17 @@ class Schedule:
     async def tick(self, now: datetime) -> None:
         """Let the tasks begin that are due, and place the occurrence after it of each.
 
-        What was missed while nobody looked is made up for by one run, the first that was missed.
+        What was missed while nobody looked is made up for by one run, the first that was missed. One look is
+        short: nothing waits for it, as the occurrences that are due stand on the list already.
         """
+        began = time.monotonic()
         async with self._database.read() as session:
             due = await tasks.due(await session.connection(), now)
         sent = 0
-        for district_id, task_id in due:
+        for number, (district_id, task_id) in enumerate(due):
+            if number and time.monotonic() - began >= LOOK:
+                log.info("tick_goes_on", seen=number, left=len(due) - number)
+                break
             with contained(task_id):
                 run_id = await self._advance(district_id, task_id, now)
                 if run_id is not None and sent < MESSAGES:
