@@ -53,6 +53,10 @@ SESSION_LIMITS = {
     "tcp_user_timeout": "30s",
 }
 """What PostgreSQL ends any transaction of ours for: a process stopped or cut off must not keep its locks."""
+CONNECTIONS = (10, 10)
+"""Of a process to PostgreSQL: those that stay, and how many more under load (see `docs/deploy.md`)."""
+WATCHING = (1, 4)
+"""The same of who watches the process: it must get through when requests have taken all others."""
 POOL_WAIT = 10
 """Seconds for a free connection of the pool."""
 CLIENT_LIMITS = {
@@ -145,7 +149,12 @@ class Database:
     a statement after `statement_limit` seconds, if there is one.
     """
 
-    def __init__(self, settings: Settings, statement_limit: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        statement_limit: int | None = None,
+        connections: tuple[int, int] = CONNECTIONS,
+    ) -> None:
         url = database_url(settings)
         self.is_sqlite = url.get_backend_name() == "sqlite"
         if self.is_sqlite:
@@ -156,8 +165,8 @@ class Database:
                 url,
                 hide_parameters=True,
                 pool_pre_ping=True,
-                pool_size=10,
-                max_overflow=10,
+                pool_size=connections[0],
+                max_overflow=connections[1],
                 pool_timeout=POOL_WAIT,
                 connect_args=CLIENT_LIMITS,
             )

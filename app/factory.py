@@ -1,7 +1,7 @@
 """Builds, once, what requests and jobs need; the one place that knows how parts are wired."""
 
 from app.crypto import load_cipher, load_signing_key
-from app.database import Database
+from app.database import WATCHING, Database
 from app.import_lock import ImportLock
 from app.job_queue import JobQueue
 from app.metrics import RequestMetrics, RunMetrics
@@ -43,6 +43,7 @@ class Factory:
         self.signing_key = load_signing_key(settings)
         self.cipher = load_cipher(settings)
         self.database = Database(settings, statement_limit)
+        self.watching = Database(settings, statement_limit, WATCHING)
         self.queue = JobQueue(settings)
         self.tracing = tracing or Tracing()
         self.request_metrics = RequestMetrics()
@@ -53,8 +54,8 @@ class Factory:
             ObjectStore(settings) if settings.storage_url else LocalStore(settings.data_dir)
         )
         self.districts = DistrictService(self.database, settings)
-        self.health = HealthService(self.database, self.queue, self.files)
-        self.metrics = MetricsService(self.database, self.health)
+        self.health = HealthService(self.watching, self.queue, self.files)
+        self.metrics = MetricsService(self.watching, self.health)
         self.tasks = TaskService(self.database)
         self.schedule = Schedule(self.database, self.queue)
         self.runs = RunService(self.database, self.queue, self.cipher, self.files)
@@ -76,4 +77,5 @@ class Factory:
         await self.queue.close()
         await self.import_lock.close()
         await self.database.close()
+        await self.watching.close()
         await self.tracing.close()

@@ -88,7 +88,10 @@ class Settings(BaseSettings):
         100, ge=1, description="Requests that one API process serves at a time; it answers 503 to more."
     )
     runs_per_worker: int = Field(
-        2, ge=1, le=32, description="Runs, of different districts, that one worker executes at a time."
+        2,
+        ge=1,
+        le=4,  # each needs up to four of the process's connections to the database
+        description="Runs, of different districts, that one worker executes at a time.",
     )
     run_timeout: float = Field(4 * 3600, gt=0, description="Seconds after which a run is ended as failed.")
     pdf_timeout: float = Field(60, gt=0, description="Seconds after which the rendering of a PDF is killed.")

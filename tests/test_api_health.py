@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,18 @@ async def test_workers_count(api: Api, monkeypatch: pytest.MonkeyPatch, workers:
     assert shown["detail"] == ("1 running" if workers else "none is running; start `certsync worker`")
 
 
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)  # only it has a limit of connections
+async def test_it_is_told_that_the_database_is_well_when_requests_have_all_its_connections(api: Api) -> None:
+    pool: Any = api.factory.database.engine.pool
+    async with AsyncExitStack() as stack:
+        for _ in range(pool.size() + pool._max_overflow):
+            await stack.enter_async_context(api.factory.database.engine.connect())
+        response = await api.get("/health/ready", role=None)
+        assert (response.status_code, response.json()["status"]) == (200, "degraded")
+        scraped = await api.get("/metrics", role=Role.OPS, district="*")
+        assert "certsync_figures_readable 1.0" in scraped.text
+
+
 @pytest.mark.parametrize("settings", ["postgresql"], indirect=True)  # SQLite is no network away
 async def test_a_network_that_swallows_everything_is_told_of_in_time(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
@@ -125,7 +138,8 @@ async def test_unavailable_with_an_old_schema(api: Api) -> None:
 
 async def test_unavailable_without_a_database(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = Database(Settings(database_url=SecretStr("postgresql://certsync:hush@127.0.0.1:1/certsync")))
-    monkeypatch.setattr(api.factory.database, "engine", nowhere.engine)
+    for database in (api.factory.watching, api.factory.database):
+        monkeypatch.setattr(database, "engine", nowhere.engine)
     response = await api.get("/health/ready", role=None)
     assert (response.status_code, response.json()) == (503, {"status": "unavailable"})
     response = await api.get("/health/ready", role=Role.OPS, district="*")

@@ -1,18 +1,26 @@
 """More than a process can do: it refuses at once and says when to come again, and goes on with the rest."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from app.api import limits
 from app.services.tasks import TaskService
 from app.settings import Settings
-from tests.support.api import Api, problem, running_api
+from tests.support.api import HERE, Api, problem, running_api
 
 MOST = 5
+CONNECTION = {
+    "username": "u",
+    "password": SecretStr("p"),
+    "fingerprint": f"SHA256:{43 * 'A'}",
+    "directory": "",
+}
 SECONDS = 20
 
 
@@ -111,6 +119,22 @@ async def test_what_cannot_be_cancelled_counts_until_it_ends(
     assert chr(0x2603) not in str(failures)
 
 
+async def test_who_tries_a_connection_waits_for_its_own_limits(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ANSWER_LIMIT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with running_api(settings.model_copy(update={"sftp_login_timeout": 0.8})) as api:
+            there = {"host": "127.0.0.1", "port": silent.getsockname()[1]}
+            scanned = await api.call("POST", "/sftp-connection/scan", there)
+            assert scanned.json()["failure"]["code"] == "sftp_timeout"
+            await api.factory.connections.put(HERE, "kmarsh", CONNECTION | there, None)
+            tried = await api.call("POST", "/sftp-connection/test")
+            assert tried.json()["failure"]["code"] == "sftp_timeout"
+            (event,) = (await api.get("/connection-events")).json()["items"]
+            assert event["failure_code"] == "sftp_timeout"
+
+
 async def test_an_answer_that_has_begun_may_take_its_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "ANSWER_LIMIT", 1.0)
 
@@ -131,6 +155,28 @@ async def test_a_client_that_leaves_ends_its_request(busy: Api, monkeypatch: pyt
     await gate.holds(1)
     left.cancel()
     await gate.holds(0)
+
+
+@pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.parametrize("token", [None, "Basic eA==", "Bearer nonsense"])
+async def test_a_large_body_of_a_stranger_is_not_read(api: Api, token: str | None, announced: bool) -> None:
+    sent = 0
+
+    async def parts() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(100):
+            sent += 2**16
+            yield b"[" * 2**16
+
+    headers = {"Content-Type": "application/json"} | ({"Authorization": token} if token else {})
+    lengths = {"Content-Length": str(100 * 2**16)} if announced else {}
+    response = await api.call(
+        "POST", "/employees/bulk", role=None, headers=headers | lengths, content=parts()
+    )
+    problem(response, 401, "unauthorized")
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert response.headers["x-request-id"]
+    assert sent <= limits.LARGE_BODY_BYTES + 2**16
 
 
 @pytest.mark.parametrize("announced", [True, False])

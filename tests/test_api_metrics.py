@@ -72,6 +72,12 @@ def failed(code: str, **values: Any) -> Any:
     return ended_run(RunStatus.FAILED, failure_code=code, phase=RunPhase.FETCH, **values)
 
 
+def retained(district: str, datestamp: str, **values: Any) -> ImportFile:
+    common: dict[str, Any] = {"name": "a file", "sha256": "0" * 64, "size": 1, "stored_as": "x"}
+    common |= {"state": FileState.RETAINED}
+    return ImportFile(**common | {"district_id": district, "datestamp": datestamp} | values)
+
+
 async def test_runs_of_all_districts_by_status_and_phase(api: Api) -> None:
     now = utc_now()
     hour, long_ago = now - timedelta(hours=1), now - timedelta(hours=25)
@@ -116,20 +122,41 @@ async def test_a_district_fails_until_its_next_import_succeeds(api: Api) -> None
     assert of(await scrape(api), "certsync_districts_failing") == {("sftp_timeout",): 1}
 
 
+async def test_a_district_that_is_paused_raises_no_alarm(api: Api) -> None:
+    await api.add(failed("no_file", ended_at=utc_now()), retained(HERE, "2026-06-01T01:00:00"))
+    assert of(await scrape(api), "certsync_newest_file_age_seconds")
+    await api.factory.districts.pause(HERE)
+    figures = await scrape(api)
+    assert of(figures, "certsync_districts_failing") == {}
+    assert of(figures, "certsync_newest_file_age_seconds") == {}
+
+
+async def test_a_time_zone_that_only_other_hosts_know_hides_one_figure(api: Api, logs: list[Any]) -> None:
+    async with api.factory.database.write() as session:
+        connection = await session.connection()
+        await connection.execute(
+            sa.update(queries.district)
+            .where(queries.district.c.id == HERE)
+            .values(timezone="America/Atlantis")
+        )
+    await api.add(*(retained(district, "2026-06-01T01:00:00") for district in (HERE, THERE)))
+    figures = await scrape(api)
+    assert of(figures, "certsync_newest_file_age_seconds").keys() == {(THERE,)}
+    assert of(figures, "certsync_figures_readable") == {(): 1}
+    assert [event["district"] for event in logs if event["event"] == "time_zone_unknown"] == [HERE]
+
+
+async def test_who_scraped_is_in_the_log(api: Api, logs: list[Any]) -> None:
+    await scrape(api)
+    assert [event["user"] for event in logs if event["event"] == "request"] == ["kmarsh"]
+
+
 async def test_the_age_of_the_newest_file_is_by_the_districts_own_clock(api: Api) -> None:
     written = {HERE: "2026-11-22T01:00:00", THERE: "2026-11-21T01:00:00"}  # New York, Chicago
-    older = {"datestamp": "2026-11-01T01:00:00", "name": "older"}
-    common: dict[str, Any] = {"name": "a file", "sha256": "0" * 64, "size": 1, "stored_as": "x"}
     await api.add(
-        *(
-            ImportFile(**common | {"district_id": district, "datestamp": stamp, "state": FileState.RETAINED})
-            for district, stamp in written.items()
-        ),
-        ImportFile(**common | older | {"district_id": HERE, "state": FileState.RETAINED}),
-        ImportFile(
-            **common
-            | {"district_id": HERE, "datestamp": "2026-12-24T00:00:00", "state": FileState.QUARANTINED}
-        ),
+        *(retained(district, stamp) for district, stamp in written.items()),
+        retained(HERE, "2026-11-01T01:00:00", name="older"),
+        retained(HERE, "2026-12-24T00:00:00", state=FileState.QUARANTINED),
     )
     ages = of(await scrape(api), "certsync_newest_file_age_seconds")
     now = datetime.now(UTC)
@@ -206,7 +233,7 @@ async def test_without_a_database_it_says_so_and_shows_the_rest(
     api: Api, monkeypatch: pytest.MonkeyPatch, logs: list[Any]
 ) -> None:
     nowhere = Database(Settings(database_url=SecretStr("postgresql://certsync:hush@127.0.0.1:1/certsync")))
-    monkeypatch.setattr(api.factory.database, "engine", nowhere.engine)
+    monkeypatch.setattr(api.factory.watching, "engine", nowhere.engine)
     await api.get("/employees", role=None)
     figures = await scrape(api)
     assert of(figures, "certsync_component_up")[("database",)] == 0
@@ -232,7 +259,7 @@ async def test_a_database_that_hangs_delays_a_scrape_by_the_limit_only(
 
 async def test_the_queries_of_a_scrape_read_by_index_what_counts(api: Api) -> None:
     """Among many ended runs, which districts gather in years, none is read that does not count."""
-    database, now = api.factory.database, utc_now()
+    database, now = api.factory.watching, utc_now()
     ended = {"status": RunStatus.SUCCEEDED, "kind": RunKind.IMPORT, "trigger": RunTrigger.SCHEDULE}
     event: dict[str, Any] = {
         "district_id": HERE,

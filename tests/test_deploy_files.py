@@ -46,6 +46,14 @@ def test_a_stop_may_take_longer_than_what_is_stopped() -> None:
     assert seconds(api, r"TimeoutStopSec=(\d+)") > STOP_SECONDS
 
 
+def test_no_unit_stays_down_because_a_migration_failed() -> None:
+    """What is required and fails ends the start for good; `Restart=` does not apply to that."""
+    for unit in UNITS:
+        text = unit.read_text(encoding="utf-8")
+        assert not re.search(r"^(Requires|BindsTo|Requisite)=", text, re.MULTILINE)
+        assert "certsync-migrate" in unit.name or re.search(r"^Wants=certsync-migrate", text, re.MULTILINE)
+
+
 def test_no_container_may_do_more_than_it_has_to() -> None:
     assert COMPOSE.count("*certsync") == 3
     anchor = COMPOSE.partition("services:")[0]

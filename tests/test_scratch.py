@@ -42,6 +42,16 @@ def test_it_is_private_and_goes_with_the_run(tmp_path: Path) -> None:
     assert list((tmp_path / "downloads" / ".scratch").iterdir()) == []
 
 
+def test_a_lock_that_cannot_be_opened_is_left_alone(tmp_path: Path) -> None:
+    """As that of another user's process, which root would open."""
+    with scratch_directory(Settings(data_dir=tmp_path)) as scratch:
+        theirs = scratch.parent / "theirs.lock"
+        theirs.symlink_to(tmp_path / "nowhere")
+    with scratch_directory(Settings(data_dir=tmp_path)) as scratch:
+        assert scratch.is_dir()
+    assert theirs.is_symlink()
+
+
 def test_that_of_a_killed_process_is_removed_and_of_a_living_one_not(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     other = subprocess.Popen(

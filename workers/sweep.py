@@ -7,6 +7,7 @@ import structlog
 
 from app.errors import ServiceUnavailableError
 from app.factory import Factory
+from app.logs import trace
 from app.models.base import utc_now
 from app.services.idempotency import KEPT
 from app.services.run_reporting import report_lease
@@ -31,6 +32,8 @@ async def sweep(ctx: dict[str, Any]) -> None:
         await _sweep(ctx["factory"])
     except ServiceUnavailableError:  # the next sweep follows in seconds
         log.info("sweep_put_off", reason="the database is busy")
+    except Exception as error:  # noqa: BLE001 - arq would log its message, which can quote a row
+        log.error("sweep_failed", **trace(error))  # noqa: TRY400 - as above
 
 
 async def _sweep(factory: Factory) -> None:

@@ -14,7 +14,10 @@ log = structlog.get_logger()
 async def tick(ctx: dict[str, Any]) -> None:
     """Let the schedule catch up with the clock; what a tick misses the next one finds."""
     factory: Factory = ctx["factory"]
-    await factory.schedule.tick(utc_now())
+    try:
+        await factory.schedule.tick(utc_now())
+    except Exception as error:  # noqa: BLE001 - arq would log its message, which can quote a row
+        log.error("tick_failed", **trace(error))  # noqa: TRY400 - as above
 
 
 async def recompute(factory: Factory) -> None:

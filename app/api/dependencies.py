@@ -37,7 +37,7 @@ FactoryDep = Annotated[Factory, Depends(get_factory)]
 def read_caller(factory: FactoryDep, credentials: Credentials) -> Caller:
     """Return whom the bearer token speaks for; raises UnauthorizedError without a valid one."""
     if credentials is None:
-        raise unauthorized("Send a token as `Authorization: Bearer …`.")
+        raise unauthorized()
     return read_token(factory.signing_key, credentials.credentials)
 
 
@@ -59,11 +59,12 @@ def at_least(role: Role) -> Callable[..., Awaitable[Caller]]:
     return authorize
 
 
-async def authorize_operator(caller: AnyCaller) -> Caller:
+async def authorize_operator(caller: AnyCaller, request: Request) -> Caller:
     """Let pass only who watches the whole deployment; other roles see their district."""
     if caller.role is not Role.OPS or caller.district != EVERY_DISTRICT:
         raise ForbiddenError(f"This needs the role `ops`; your token has `{caller.role.value}`.")
-    structlog.contextvars.bind_contextvars(user=caller.user)
+    request.state.log = who = {"user": caller.user}
+    structlog.contextvars.bind_contextvars(**who)
     return caller
 
 

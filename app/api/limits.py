@@ -7,21 +7,27 @@ import asyncio
 
 import structlog
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.problems import problem_response
-from app.errors import AppError, OverloadedError, PayloadTooLargeError, TookTooLongError
+from app.api.problems import BodyRefusedError, problem_response
+from app.errors import AppError, OverloadedError, PayloadTooLargeError, TookTooLongError, UnauthorizedError
 from app.logs import trace
+from app.services.tokens import read_token, unauthorized
 
-MAX_BODY_BYTES = 16 * 1024**2
+MAX_BODY_BYTES = 8 * 1024**2
 """The largest legitimate body, 10,000 employees, is about 4 MB."""
 LARGE_BODY_BYTES = 256 * 1024
-"""A larger body counts as large: read and checked it takes about ten times its size of memory."""
+"""A larger body counts as large: it takes ten times its size of memory, and thirty if it is made for that.
+
+The framework reads a body before it looks at the token, so a large one is only taken in from who has one.
+"""
 LARGE_BODIES = 4
 """Large bodies that one process takes in at a time."""
 ANSWER_LIMIT = 30.0
 """Seconds until an answer has to begin; what is streamed may go on for as long as it needs."""
+TRIALS = ("/sftp-connection/test", "/sftp-connection/scan")
+"""End of the paths that talk to a state's server, each step within a limit of its own."""
+TRIAL_LIMIT = 120.0
 RETRY_SECONDS = 2
 TOO_LARGE = f"A body may have up to {MAX_BODY_BYTES // 1024**2} MiB. Send it in smaller parts."
 UNCOUNTED = ("/health/", "/metrics")
@@ -41,7 +47,7 @@ def overloaded() -> OverloadedError:
 
 
 class RequestLimits:
-    """Serves up to `most` requests at a time, each for up to `ANSWER_LIMIT`; answers 503 to the others.
+    """Serves up to `most` requests at a time, each for a limited time; answers 503 to the others.
 
     A request that is late is given up, but counts until it has really ended: with a database that hangs,
     their number would grow without a bound otherwise.
@@ -57,16 +63,19 @@ class RequestLimits:
         path: str = scope.get("path", "")
         if scope["type"] != "http" or path.startswith(UNCOUNTED) or path.endswith(STREAM):
             await self._app(scope, receive, send)
-        elif len(self._running) >= self._most:
+            return
+        if len(self._running) >= self._most:
             await problem_response(overloaded(), path)(scope, receive, send)
-        elif not await self._in_time(scope, receive, send):
+            return
+        limit = TRIAL_LIMIT if path.endswith(TRIALS) else ANSWER_LIMIT
+        if not await self._in_time(limit, scope, receive, send):
             late = TookTooLongError(
-                f"There was no answer within {ANSWER_LIMIT:g} seconds. Whether it was done is not known.",
+                f"There was no answer within {limit:g} seconds. Whether it was done is not known.",
                 headers={"Retry-After": str(RETRY_SECONDS)},
             )
             await problem_response(late, path)(scope, receive, send)
 
-    async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> bool:
+    async def _in_time(self, limit: float, scope: Scope, receive: Receive, send: Send) -> bool:
         """Serve in a task of its own, which can be left alone; False when it is late."""
         began = given_up = False
 
@@ -83,7 +92,7 @@ class RequestLimits:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
-            await asyncio.wait([task], timeout=ANSWER_LIMIT)
+            await asyncio.wait([task], timeout=limit)
             if not began and not task.done():
                 given_up = True
                 task.add_done_callback(_log_failure)
@@ -116,7 +125,7 @@ class BodyLimit:
             return
         announced = Headers(scope=scope).get("content-length", "")
         expected = int(announced) if announced.isdecimal() else 0
-        if refusal := self._refusal(expected, large=False):
+        if refusal := self._refusal(scope, expected, large=False):
             await problem_response(refusal, scope["path"])(scope, receive, send)
             return
         received = 0
@@ -127,9 +136,8 @@ class BodyLimit:
             nonlocal received, large
             message = await receive()
             received += len(message.get("body", b""))
-            if refusal := self._refusal(received, large=large):
-                # Only this class of exception passes through the framework's reading of a body unchanged.
-                raise HTTPException(refusal.status, refusal.detail, refusal.headers)
+            if refusal := self._refusal(scope, received, large=large):
+                raise BodyRefusedError(refusal)
             if received > LARGE_BODY_BYTES and not large:
                 large = True
                 self._large += 1
@@ -140,10 +148,22 @@ class BodyLimit:
         finally:
             self._large -= large
 
-    def _refusal(self, size: int, *, large: bool) -> AppError | None:
+    def _refusal(self, scope: Scope, size: int, *, large: bool) -> AppError | None:
         """Return why a body of this size is not taken; `large` is one that was taken as such."""
         if size > MAX_BODY_BYTES:
             return PayloadTooLargeError(TOO_LARGE)
-        if size > LARGE_BODY_BYTES and not large and self._large >= LARGE_BODIES:
-            return overloaded()
+        if size > LARGE_BODY_BYTES and not large:
+            return _stranger(scope) or (overloaded() if self._large >= LARGE_BODIES else None)
         return None
+
+
+def _stranger(scope: Scope) -> AppError | None:
+    """Return why nobody is known to send this request; None if its token is one of ours."""
+    scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return unauthorized()
+    try:
+        read_token(scope["app"].state.factory.signing_key, token)
+    except UnauthorizedError as error:
+        return error
+    return None

@@ -32,6 +32,14 @@ log = structlog.get_logger()
 router = APIRouter(include_in_schema=False)
 
 
+class BodyRefusedError(HTTPException):
+    """Carries a refusal through the framework's reading of a body, which lets no other class pass."""
+
+    def __init__(self, refusal: AppError) -> None:
+        super().__init__(refusal.status, refusal.detail)
+        self.refusal = refusal
+
+
 def catalogue(base: type[AppError] = AppError) -> Iterator[type[AppError]]:
     """Yield every class of problem; their slugs are the addresses of their pages."""
     yield base
@@ -97,10 +105,8 @@ def http_problem(request: Request, error: HTTPException) -> AppError:
         return errors.MethodNotAllowedError(
             f"This address answers to {allowed} only, not to {request.method}.", headers={"Allow": allowed}
         )
-    if error.status_code == errors.PayloadTooLargeError.status:
-        return errors.PayloadTooLargeError(error.detail)
-    if error.status_code == errors.OverloadedError.status:
-        return errors.OverloadedError(error.detail, headers=error.headers)
+    if isinstance(error, BodyRefusedError):
+        return error.refusal
     return errors.BadRequestError("The body could not be read. Send JSON in UTF-8.")
 
 

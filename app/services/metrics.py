@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -125,7 +125,12 @@ def _ages(files: Iterable[Row], now: datetime) -> Metric:
         labels=["district"],
     )
     for row in files:
-        written = datetime.fromisoformat(row.datestamp).replace(tzinfo=ZoneInfo(row.timezone))
+        try:
+            zone = ZoneInfo(row.timezone)
+        except ZoneInfoNotFoundError:  # another host knows it; the other figures must not be missing for it
+            log.warning("time_zone_unknown", district=row.id, timezone=row.timezone)
+            continue
+        written = datetime.fromisoformat(row.datestamp).replace(tzinfo=zone)
         family.add_metric([row.id], _seconds(now, written))
     return family
 

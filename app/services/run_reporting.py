@@ -45,33 +45,35 @@ class RunReporting:
     async def report_next(self, waited: timedelta) -> UUID | None:
         """Make the report of the run that ended first, of those that ended `waited` ago or longer.
 
-        None when there is none to make.
+        None when there is none to make, or the one there is had to be put off.
         """
         async with self._database.read() as session:
             run_id = await run_reports.next_report(
                 await session.connection(), utc_now(), waited, report_lease(self._settings)
             )
-        if run_id is not None:
-            await self.report(run_id)
-        return run_id
+        return run_id if run_id is not None and await self.report(run_id) else None
 
-    async def report(self, run_id: UUID) -> None:
-        """Make the report of a run.
+    async def report(self, run_id: UUID) -> bool:
+        """Make the report of a run; return whether another one may be tried at once.
 
-        Does nothing for a run that has not ended, or whose PDF is there or somebody else's to make.
+        Does nothing for a run that has not ended, or whose PDF is there or somebody else's to make. False
+        when files cannot be stored at the moment.
         """
         async with self._database.read() as session:
             run = await session.get(Run, run_id)
         if run is None or run.status not in FINAL_STATUSES:
-            return
+            return True
         async with self._database.write() as session:
             connection = await session.connection()
             if not await run_reports.try_report(connection, run_id, utc_now(), report_lease(self._settings)):
-                return
+                return True
         with about(run), self._telemetry.phase(RunPhase.REPORT):
-            await self._make(run)
+            if not await self._make(run):
+                return False
+            await self._tidy(run.district_id)
+        return True
 
-    async def _make(self, run: Run) -> None:
+    async def _make(self, run: Run) -> bool:
         async with self._database.read() as session:
             district = await session.get(District, run.district_id)
             assert district is not None, "a run's district exists: a foreign key says so"
@@ -79,7 +81,6 @@ class RunReporting:
             report = await report_data(connection, run, district, limit=self._settings.pdf_rows)
         key = run_reports.report_key(run.id)
         try:
-            await self._tidy(run.district_id)
             await self._make_pdf(report, key)
         except asyncio.CancelledError:
             await self._end_try(run.id, counts=False)
@@ -88,13 +89,14 @@ class RunReporting:
             # The import stands, and JSON and CSV have the same facts.
             log.error("pdf_failed", reason=str(error))  # noqa: TRY400 - the reason says it all
             await self._end_try(run.id, counts=True)
-            return
+            return True
         except RunFailure as failure:  # of the store, which is tried again as long as it is away
             log.warning("report_put_off", code=failure.code)
             await self._end_try(run.id, counts=False, at_once=False)
-            return
+            return False
         async with self._database.write() as session:
             await run_reports.note_pdf(await session.connection(), run.id, Path(key).name)
+        return True
 
     async def _make_pdf(self, report: dict[str, Any], key: str) -> None:
         settings = self._settings
@@ -121,9 +123,12 @@ class RunReporting:
             )
             await import_files.remove(connection, district_id, [file.id for file in surplus])
             known = await import_files.known(connection, district_id)
-        for file in surplus:
-            await self._downloads.remove(district_id, file.stored_as, file.state)
-        await self._downloads.remove_strays(district_id, known, STRAY_AGE)
+        try:
+            for file in surplus:
+                await self._downloads.remove(district_id, file.stored_as, file.state)
+            await self._downloads.remove_strays(district_id, known, STRAY_AGE)
+        except RunFailure as failure:  # what is left is a stray, which the next import's report looks for
+            log.warning("not_tidied", code=failure.code)
 
 
 def report_lease(settings: Settings) -> timedelta:

@@ -66,7 +66,7 @@ def read_token(signing_key: str, token: str) -> Caller:
     return Caller(user=user, district=district, role=role)
 
 
-def unauthorized(detail: str) -> UnauthorizedError:
+def unauthorized(detail: str = "Send a token as `Authorization: Bearer …`.") -> UnauthorizedError:
     """Return the error with the challenge that RFC 6750 asks for."""
     return UnauthorizedError(detail, headers={"WWW-Authenticate": "Bearer"})
 

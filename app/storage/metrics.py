@@ -20,6 +20,7 @@ file = ImportFile.__table__  # type: ignore[attr-defined] # same
 district = District.__table__  # type: ignore[attr-defined] # same
 
 NUMBER = sa.func.count().label("number")
+NOT_PAUSED = district.c.paused_since.is_(None)
 # In the very words of the partial indexes: SQLite takes one only then.
 UNFINISHED = sa.text("run.status IN ('waiting', 'in_progress')")
 NOT_SUCCEEDED = sa.text("NOT connection_event.succeeded")
@@ -61,18 +62,18 @@ async def failed_connections(connection: AsyncConnection, since: datetime) -> li
 
 
 async def newest_files(connection: AsyncConnection) -> list[Row]:
-    """Return (id, timezone, datestamp) of each district with an imported file: of its newest."""
+    """Return (id, timezone, datestamp) of each district at work with an imported file: of its newest."""
     query = (
         sa.select(district.c.id, district.c.timezone, sa.func.max(file.c.datestamp).label("datestamp"))
         .join_from(district, file, file.c.district_id == district.c.id)
-        .where(file.c.state == FileState.RETAINED)
+        .where(file.c.state == FileState.RETAINED, NOT_PAUSED)
         .group_by(district.c.id, district.c.timezone)
     )
     return list(await connection.execute(query))
 
 
 async def failing_districts(connection: AsyncConnection) -> list[Row]:
-    """Return (failure_code, number) of the districts whose last import failed."""
+    """Return (failure_code, number) of the districts at work whose last import failed."""
     code_of_last = (
         sa.select(run.c.failure_code)
         .where(
@@ -84,7 +85,7 @@ async def failing_districts(connection: AsyncConnection) -> list[Row]:
         .limit(1)
         .scalar_subquery()
     )
-    last = sa.select(code_of_last.label("failure_code")).select_from(district).subquery()
+    last = sa.select(code_of_last.label("failure_code")).select_from(district).where(NOT_PAUSED).subquery()
     query = (
         sa.select(last.c.failure_code, NUMBER)
         .where(last.c.failure_code.is_not(None))

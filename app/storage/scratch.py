@@ -95,7 +95,7 @@ def _lock(path: Path, flags: int = 0) -> int | None:
 
 def _remove_abandoned(root: Path) -> None:
     for path in root.glob(f"*{_LOCK}"):
-        with suppress(FileNotFoundError):  # its owner, or another process like us, was quicker
+        with suppress(OSError):  # its owner, or another process like us, was quicker; or it is another user's
             lock = _lock(path)
             if lock is not None:
                 _remove(path.with_suffix(""), lock)
