@@ -4,8 +4,9 @@ FROM python:3.11-slim-bookworm AS builder
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /opt/certsync
 RUN python3 -m venv /opt/certsync/.venv
-COPY requirements/runtime.txt requirements/runtime.txt
-RUN .venv/bin/pip install --require-hashes --only-binary :all: --requirement requirements/runtime.txt \
+# What running needs and what sends traces, which nobody could add to the image.
+COPY requirements/otel.txt requirements/otel.txt
+RUN .venv/bin/pip install --require-hashes --only-binary :all: --requirement requirements/otel.txt \
     && .venv/bin/pip uninstall --yes pip setuptools
 COPY alembic alembic
 COPY app app

@@ -116,7 +116,8 @@ class HeldLock:
         One of this execution that could not be released, of an earlier try, is nobody else's.
         """
         try:
-            found = await self._redis.get(self._key)
+            async with asyncio.timeout(ANSWER_LIMIT):
+                found = await self._redis.get(self._key)
         except (RedisError, OSError) as error:
             log.warning("import_lock_unknown", error=type(error).__name__)
             return False
@@ -149,8 +150,12 @@ class ImportLock:
         )
 
     async def holder(self, district_id: str) -> Holder | None:
-        """Return who holds the district's lock; raises RedisError or OSError without Redis."""
-        token = await self._redis.get(f"{KEY}{district_id}")
+        """Return who holds the district's lock; raises RedisError or OSError without Redis.
+
+        Those who ask at the same time connect one after the other, so the limit is for both together.
+        """
+        async with asyncio.timeout(ANSWER_LIMIT):
+            token = await self._redis.get(f"{KEY}{district_id}")
         return Holder.parse(token) if token is not None else None
 
     @asynccontextmanager

@@ -4,7 +4,6 @@ A job carries the id of a run and nothing else: the run row is the truth, the qu
 Redis loses no work, and whoever can write to Redis can make nothing run but a run that exists.
 """
 
-import asyncio
 import json
 from typing import Any
 from uuid import UUID
@@ -18,6 +17,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.constants import WORKER_KEYS
+from app.probing import within
 from app.redis_client import close, redis_client
 from app.settings import Settings
 
@@ -25,9 +25,8 @@ QUEUE = "certsync:queue"
 RUN_JOB = "run_import"
 ANSWER_LIMIT = 3.0
 """Seconds that Redis has to take a message: a request must not hang with it."""
-
-CONNECT_LIMIT = 5.0
-"""Seconds for one connection."""
+PATIENT_LIMIT = 10.0
+"""Seconds that a worker waits for an answer before it connects anew; Redis answers in milliseconds."""
 RETRIES = 20
 """Of a worker, up to two seconds apart: with the waits in between, more than half a minute."""
 
@@ -39,7 +38,8 @@ def queue_redis(settings: Settings, *, patient: bool) -> ArqRedis:
 
     Raises ConfigurationError for a URL that cannot be read.
     """
-    options: dict[str, Any] = {"socket_connect_timeout": CONNECT_LIMIT}
+    limit = PATIENT_LIMIT if patient else ANSWER_LIMIT
+    options: dict[str, Any] = {"socket_connect_timeout": limit, "socket_timeout": limit}
     if patient:
         options["retry"] = Retry(ExponentialBackoff(cap=2, base=0.1), RETRIES)
         options["retry_on_error"] = [RedisConnectionError, RedisTimeoutError, OSError]
@@ -73,8 +73,8 @@ class JobQueue:
         A lost nudge is harmless: the sweep finds the waiting run and asks again.
         """
         try:
-            async with asyncio.timeout(ANSWER_LIMIT):
-                await self.redis.enqueue_job(RUN_JOB, str(run_id), _job_id=f"run:{run_id}:{nudge}")
+            message = self.redis.enqueue_job(RUN_JOB, str(run_id), _job_id=f"run:{run_id}:{nudge}")
+            await within(ANSWER_LIMIT, message)  # its cancellation talks to Redis as well
         except (RedisError, OSError) as error:
             log.warning("enqueue_failed", run_id=str(run_id), error=type(error).__name__)
             return False

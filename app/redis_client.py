@@ -24,6 +24,8 @@ SENTINEL_SCHEMES = {"redis+sentinel": False, "rediss+sentinel": True}
 SENTINEL_PORT = 26379
 SENTINEL_ANSWER_LIMIT = 1.0
 """Seconds that a Sentinel has to connect and to answer, before the next one is asked."""
+TLS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+"""Parameters of a URL with Sentinels: files of an authority of one's own, and of a client's certificate."""
 WRONG = (
     "CERTSYNC_REDIS_URL cannot be read; give redis://host:6379/0, rediss://…, unix:///path, or "
     "redis+sentinel://sentinel-1:26379,sentinel-2:26379/name-of-the-primary"
@@ -92,7 +94,7 @@ def _behind_sentinels(parts: SplitResult, kind: type[Client], options: dict[str,
     """Read `redis+sentinel://user:password@host:port,host:port/service/database`.
 
     User and password are for the servers; those for the Sentinels, if they ask for any, are the parameters
-    `sentinel_username` and `sentinel_password`.
+    `sentinel_username` and `sentinel_password`. Those of `TLS` are for both. Raises ValueError.
     """
     account, _, hosts = parts.netloc.rpartition("@")
     username, _, password = account.partition(":")
@@ -100,15 +102,20 @@ def _behind_sentinels(parts: SplitResult, kind: type[Client], options: dict[str,
     sentinels = [urlsplit(f"//{host}") for host in hosts.split(",")]
     if not service or not all(one.hostname for one in sentinels):
         raise ValueError("no Sentinel, or no name of the primary")
-    given = parse_qs(parts.query, strict_parsing=bool(parts.query))
+    parameters = parse_qs(parts.query, strict_parsing=bool(parts.query))
+    given = {name: values[0] for name, values in parameters.items()}
     ssl = SENTINEL_SCHEMES[parts.scheme]
+    tls = {name: given.pop(name) for name in TLS if ssl and name in given}
     for_sentinels = {
         "ssl": ssl,
         "socket_timeout": SENTINEL_ANSWER_LIMIT,
         "socket_connect_timeout": SENTINEL_ANSWER_LIMIT,
-        "username": given.get("sentinel_username", [None])[0],
-        "password": given.get("sentinel_password", [None])[0],
+        "username": given.pop("sentinel_username", None),
+        "password": given.pop("sentinel_password", None),
+        **tls,
     }
+    if given:
+        raise ValueError("a parameter that means nothing here")
     manager: Any = Sentinel(  # type: ignore[no-untyped-call] # redis-py 5 has no types here
         [(one.hostname, one.port or SENTINEL_PORT) for one in sentinels], sentinel_kwargs=for_sentinels
     )
@@ -119,6 +126,7 @@ def _behind_sentinels(parts: SplitResult, kind: type[Client], options: dict[str,
         db=int(database or 0),
         username=unquote(username) or None,
         password=unquote(password) or None,
+        **tls,
         **options,
     )
     return client

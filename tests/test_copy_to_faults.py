@@ -62,7 +62,9 @@ def opened(settings: Settings) -> Iterator[sqlite3.Connection]:
 def copy_fails(here: Settings, there: Settings, *told: str) -> None:
     """The copy ends with this message, and the target has nothing but what it had."""
     before = all_rows(there)
-    refused(certsync(here.data_dir, "copy-to", url(there)), *told)
+    result = certsync(here.data_dir, "copy-to", url(there))
+    refused(result, *told)
+    assert "Mar" not in result.stderr + result.stdout
     assert all_rows(there) == before
 
 
@@ -103,15 +105,16 @@ NUL = "UPDATE employee SET last_name = 'Mar' || char(0) || 'sh'"
             ("table employee", "first_name", "22001"),
         ),
         ("UPDATE run SET progress = 1 << 40", ("table run", "progress", "22003")),
-        ("UPDATE task SET recurrence = 'no JSON'", ("table task", "recurrence", "22P02")),
+        ("UPDATE task SET recurrence = 'Marsh'", ("table task", "recurrence", "22P02")),
         ("UPDATE endorsement SET certification_id = 99", ("table endorsement", "23503")),
-        ("UPDATE task SET description = CAST(x'ff' AS TEXT)", ("cannot be read",)),
+        ("UPDATE task SET description = CAST(x'4d61727368ff' AS TEXT)", ("cannot be read", "description")),
+        ("UPDATE task SET scheduled_start_date = 'Marsh'", ("table task", "Correct it in SQLite")),
     ],
 )
 def test_what_only_sqlite_stores_is_named(
     here: Settings, there: Settings, change: str, told: tuple[str, ...]
 ) -> None:
-    """No such row comes from certsync itself, which refuses control characters and checks lengths."""
+    """Without its value. No such row comes from certsync, which refuses what it cannot store everywhere."""
     upgrade(there)
     fill_every_table(here)
     with opened(here) as database:

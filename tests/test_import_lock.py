@@ -196,6 +196,16 @@ async def test_somebody_else_takes_it_after_a_crash_of_redis(
     await again.stop(5)
 
 
+async def test_who_asks_at_the_same_time_waits_no_longer(lock: ImportLock, server: ChildProcess) -> None:
+    """The client connects one after the other."""
+    server.process.send_signal(signal.SIGSTOP)
+    begun = time.monotonic()
+    asked = await asyncio.gather(*(lock.holder(HERE) for _ in range(20)), return_exceptions=True)
+    assert all(isinstance(answer, RedisError | OSError) for answer in asked)
+    assert time.monotonic() - begun < ANSWER_LIMIT + SLACK
+    server.process.send_signal(signal.SIGCONT)
+
+
 async def test_what_an_earlier_try_could_not_release_is_nobody_elses(
     lock: ImportLock, redis: EmbeddedRedis, server: ChildProcess
 ) -> None:

@@ -1,31 +1,28 @@
 """What is silent, slow or too much is given up, and nothing is kept from others by it."""
 
 import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from pydantic import SecretStr
+import time_machine
 
 from app import database
 from app.constants import FindingKind
 from app.database import take_guard
-from app.embedded_redis import EmbeddedRedis, find_server
 from app.errors import ServiceUnavailableError
 from app.factory import Factory
+from app.models.base import utc_now
+from app.pipeline.pdf import PdfFailed
 from app.services import run_events, run_reporting
-from app.settings import Settings
+from app.services.run_reporting import report_lease
 from app.storage import run_findings
 from tests.support.api import Api, problem
-from tests.support.imports import DISTRICT, employee, execute, row, start, succeed, write_file
+from tests.support.imports import DISTRICT, employee, empty_pdf, execute, row, start, succeed, write_file
 from tests.support.processes import until_async
-from tests.support.runs import waiting_run
-from workers import settings as worker_settings
-from workers.settings import create_worker
+from tests.support.runs import ended_run, waiting_run
 from workers.sweep import sweep
 
 ANN = employee("E1", "7", "Smith", "Ann")
@@ -141,6 +138,34 @@ async def test_an_orderly_stop_is_no_try_at_a_report(
     assert (ended.status, ended.report_tries, ended.report_tried_at) == ("succeeded", 0, None)
 
 
+async def test_a_pdf_that_fails_is_tried_again_later_and_not_at_once(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three tries within a second would spend them all on one full disk."""
+
+    async def fail(*_: object, **__: object) -> None:
+        raise PdfFailed("the disk is full")
+
+    async def tries() -> int:
+        made = 0
+        while await factory.reporting.report_next(timedelta()):
+            made += 1
+        return made
+
+    made = [ended_run(district_id=DISTRICT) for _ in range(3)]
+    async with factory.database.write() as session:
+        session.add_all(made)
+    with time_machine.travel(utc_now(), tick=False) as clock:
+        monkeypatch.setattr(run_reporting, "render_pdf", fail)
+        assert await tries() == len(made)
+        assert await tries() == 0
+        monkeypatch.setattr(run_reporting, "render_pdf", empty_pdf)
+        clock.shift(report_lease(factory.settings) + timedelta(seconds=1))
+        assert await tries() == len(made)
+    found = [await factory.runs.get(DISTRICT, run.id) for run in made]
+    assert all(run.report_pdf and run.report_tries == 2 for run in found)
+
+
 async def test_a_sweep_is_put_off_while_the_database_is_busy(
     factory: Factory, monkeypatch: pytest.MonkeyPatch, logs: list[Any]
 ) -> None:
@@ -150,31 +175,3 @@ async def test_a_sweep_is_put_off_while_the_database_is_busy(
     monkeypatch.setattr(factory.database, "write", busy)
     await sweep({"factory": factory})
     assert logs[-1]["event"] == "sweep_put_off"
-
-
-@pytest.fixture
-async def silent_redis(tmp_path: Path) -> AsyncIterator[tuple[SecretStr, int]]:
-    """A server to stop by SIGSTOP, its URL and process id."""
-    server = EmbeddedRedis(tmp_path / "redis", find_server())
-    child = await server.start()
-    yield SecretStr(server.url), child.pid
-    os.kill(child.pid, signal.SIGCONT)
-    await child.stop(5)
-
-
-@pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
-@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
-async def test_a_worker_ends_when_redis_falls_silent(
-    settings: Settings, silent_redis: tuple[SecretStr, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker_settings, "SILENT_REDIS", 1)
-    url, pid = silent_redis
-    worker = create_worker(settings.model_copy(update={"redis_url": url}))
-    work = asyncio.create_task(worker.async_run())
-    await until_async(lambda: worker.jobs_complete > 0)
-    os.kill(pid, signal.SIGSTOP)
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(asyncio.shield(work), 30)
-    assert work.done(), "it ended by itself"
-    os.kill(pid, signal.SIGCONT)
-    await worker.close()

@@ -82,11 +82,13 @@ async def claim_next(factory: Factory) -> None:
 
 async def sweep(factory: Factory) -> None:
     async with factory.database.read() as session:
-        assert await due_runs.abandoned(await session.connection(), utc_now(), timedelta(seconds=15)) == []
+        connection = await session.connection()
+        assert await due_runs.abandoned(connection, utc_now(), timedelta(seconds=15)) == []
+        await due_runs.end_lost_from_disk(connection, utc_now())
 
 
 @pytest.mark.parametrize(
-    ("look", "queries"), [(tick, 1), (claim_next, 2), (sweep, 2)], ids=["tick", "claim_next", "sweep"]
+    ("look", "queries"), [(tick, 1), (claim_next, 2), (sweep, 3)], ids=["tick", "claim_next", "sweep"]
 )
 async def test_a_look_at_which_nothing_is_due_reads_an_index(many: Factory, look: Look, queries: int) -> None:
     database = many.database

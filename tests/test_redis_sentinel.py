@@ -146,6 +146,8 @@ async def test_work_goes_on_when_the_primary_dies(
         "redis+sentinel://one:port/name",
         "redis+sentinel://one,,two/name",
         "redis+sentinel://one/name/zero",
+        "redis+sentinel://one/name?sentinel_pasword=x",
+        "redis+sentinel://one/name?ssl_ca_certs=/ca.pem",
         "sentinel://one/name",
         "http://one",
         "one:6379",
@@ -158,7 +160,7 @@ def test_a_url_that_cannot_be_read_is_refused(tmp_path: Path, url: str) -> None:
 
 
 def test_what_a_url_says(tmp_path: Path) -> None:
-    url = "rediss+sentinel://me:s%40crt@one,two:7000/licences/3?sentinel_password=x"
+    url = "rediss+sentinel://me:s%40crt@one,two:7000/licences/3?sentinel_password=x&ssl_ca_certs=/ca.pem"
     settings = Settings(data_dir=tmp_path, redis_url=SecretStr(url))
     pool: Any = redis_client(settings, Redis).connection_pool
     options = pool.connection_kwargs
@@ -173,5 +175,6 @@ def test_what_a_url_says(tmp_path: Path) -> None:
         ("one", 26379, "x"),
         ("two", 7000, "x"),
     ]
+    assert {one["ssl_ca_certs"] for one in (options, *sentinels)} == {"/ca.pem"}
     assert issubclass(pool.connection_class, SSLConnection)
     assert redis_place(settings) == "one,two:7000"

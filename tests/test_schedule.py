@@ -284,6 +284,24 @@ def contained(logs: list[Any]) -> list[str]:
     return [event["task_id"] for event in logs if event["event"] == "task_not_scheduled"]
 
 
+async def test_redis_is_asked_once_while_it_is_away(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def refuse(run_id: UUID, nudge: str) -> bool:
+        asked.append((run_id, nudge))
+        return False
+
+    monkeypatch.setattr(factory.queue, "enqueue_run", refuse)
+    with clock("2026-06-01T12:30") as moved:
+        made = [await create(factory) for _ in range(3)]
+        moved.move_to(at("2026-06-02T07:00"))
+        await tick(factory)
+        assert len(asked) == 1
+        assert not any([is_due(await task_now(factory, task), utc_now()) for task in made])
+
+
 async def test_a_look_that_takes_long_leaves_the_rest_to_the_next(
     factory: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import structlog
 from arq import cron, func
 from arq.worker import Worker
-from redis.exceptions import WatchError
+from redis.exceptions import RedisError
 
 from app.constants import WORKER_KEYS
 from app.factory import Factory
@@ -29,8 +29,8 @@ CHORE_SLOTS = 8
 """Jobs beside the runs: tick, sweep, and messages that are about to be given back."""
 CHORE_LIMIT = 60
 """Seconds after which a tick or a sweep that hangs is stopped; the next one goes on."""
-SILENT_REDIS = 90
-"""Seconds for one look at the queue, which waits for a free slot at times; arq itself would wait for ever."""
+MESSAGES_SEEN = 1000
+"""Messages at the head of the queue that a look reaches; those under way, on all workers, are among them."""
 GRACE = 20
 """Seconds that a stopping worker gives its runs before it puts them back."""
 HEALTH_INTERVAL = 5
@@ -44,20 +44,33 @@ log = structlog.get_logger()
 
 
 class PatientWorker(Worker):
-    """arq's worker, which ends when Redis is lost in the moment in which it looks at a message."""
+    """arq's worker would end when Redis is lost, but after its runs: deaf until then. This one goes on."""
+
+    _begun = _ended = 0
 
     async def _poll_iteration(self) -> None:
-        """Look for messages and show that we live; a Redis that falls silent ends us, to be started anew."""
-        async with asyncio.timeout(SILENT_REDIS):
+        """Look for messages and show that we live. Our runs need no Redis, so without it we look again."""
+        try:
             await super()._poll_iteration()
+        except (RedisError, OSError) as error:
+            log.warning("redis_lost", error=type(error).__name__)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Start what nobody else has started; the next look follows in half a second."""
-        try:
-            await super().start_jobs(job_ids)
-        except WatchError:
-            self._release_sem_dec_counter_on_complete()  # of the message that it was at
-            log.warning("redis_lost_at_message")
+        """Start what nobody else has started, and give the slot back that arq keeps of what fails."""
+        for job_id in job_ids:
+            name = job_id.decode()
+            before = self.tasks.get(name)
+            try:
+                await super().start_jobs([job_id])
+            finally:
+                self._begun += self.tasks.get(name) is not before
+                if self.job_counter > self._begun - self._ended:
+                    self._ended -= 1  # it never began
+                    self._release_sem_dec_counter_on_complete()
+
+    def _release_sem_dec_counter_on_complete(self) -> None:
+        self._ended += 1
+        super()._release_sem_dec_counter_on_complete()
 
 
 def create_worker(settings: Settings) -> Worker:
@@ -89,6 +102,7 @@ def create_worker(settings: Settings) -> Worker:
         job_serializer=serialize,
         job_deserializer=deserialize,
         max_jobs=settings.runs_per_worker + CHORE_SLOTS,
+        queue_read_limit=MESSAGES_SEEN,
         # The run's own limit ends it in good order; this one only catches what hangs beyond it.
         job_timeout=TURN + settings.run_timeout + settings.pdf_timeout + 300,
         job_completion_wait=GRACE,
@@ -114,4 +128,7 @@ async def run_worker(settings: Settings) -> None:
         except asyncio.CancelledError:
             log.info("worker_stopped")
         finally:
-            await worker.close()
+            try:
+                await worker.close()
+            except (RedisError, OSError) as error:  # its last word to Redis, which nobody needs
+                log.warning("redis_lost", error=type(error).__name__)

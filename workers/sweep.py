@@ -48,6 +48,7 @@ async def _sweep(factory: Factory) -> None:
     nudge = f"sweep-{int(now.timestamp()) // NUDGE_SECONDS}"
     left = abandoned[:MESSAGES] or ([unreported] if unreported else [])
     for run_id in left:
-        await factory.queue.enqueue_run(run_id, nudge)
+        if not await factory.queue.enqueue_run(run_id, nudge):
+            break  # Redis is away; the next sweep asks again
     if left:
         log.info("swept", abandoned=len(abandoned), unreported=unreported is not None)

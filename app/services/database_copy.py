@@ -114,7 +114,8 @@ def _only_user(url: URL) -> Iterator[sa.Connection]:
             yield connection
     except sa.exc.OperationalError as error:
         if "locked" not in str(error.orig):
-            raise DatabaseCopyError(f"The SQLite database cannot be read: {error.orig}") from error
+            told = str(error.orig).partition(" with text ")[0]  # what follows is the text
+            raise DatabaseCopyError(f"The SQLite database cannot be read: {told}") from error
         raise DatabaseCopyError(
             "Another process has the SQLite database open. End every `certsync up`, `serve`, `worker` and "
             "`import` on it, then copy again."

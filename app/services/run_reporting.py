@@ -83,16 +83,16 @@ class RunReporting:
         try:
             await self._make_pdf(report, key)
         except asyncio.CancelledError:
-            await self._end_try(run.id, counts=False)
+            await self._forget_try(run.id, at_once=True)
             raise
         except PdfFailed as error:
-            # The import stands, and JSON and CSV have the same facts.
+            # The import stands, and JSON and CSV have the same facts. What is wrong may pass until the lease
+            # of this try is over: a disk or a memory that is full for a minute.
             log.error("pdf_failed", reason=str(error))  # noqa: TRY400 - the reason says it all
-            await self._end_try(run.id, counts=True)
             return True
         except RunFailure as failure:  # of the store, which is tried again as long as it is away
             log.warning("report_put_off", code=failure.code)
-            await self._end_try(run.id, counts=False, at_once=False)
+            await self._forget_try(run.id, at_once=False)
             return False
         async with self._database.write() as session:
             await run_reports.note_pdf(await session.connection(), run.id, Path(key).name)
@@ -105,10 +105,9 @@ class RunReporting:
             await render_pdf(report, pdf, timeout=settings.pdf_timeout, max_rows=settings.pdf_rows)
             await self._files.put(pdf, key)
 
-    async def _end_try(self, run_id: UUID, *, counts: bool, at_once: bool = True) -> None:
+    async def _forget_try(self, run_id: UUID, *, at_once: bool) -> None:
         async with self._database.write() as session:
-            connection = await session.connection()
-            await run_reports.end_try(connection, run_id, counts=counts, at_once=at_once)
+            await run_reports.forget_try(await session.connection(), run_id, at_once=at_once)
 
     async def _tidy(self, district_id: str) -> None:
         """Keep the newest retained files and refused ones for their week; remove the rest (I2)."""

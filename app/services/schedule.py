@@ -48,15 +48,16 @@ class Schedule:
         began = time.monotonic()
         async with self._database.read() as session:
             due = await tasks.due(await session.connection(), now)
-        sent = 0
+        sent, answers = 0, True
         for number, (district_id, task_id) in enumerate(due):
             if number and time.monotonic() - began >= LOOK:
                 log.info("tick_goes_on", seen=number, left=len(due) - number)
                 break
             with contained(task_id):
                 run_id = await self._advance(district_id, task_id, now)
-                if run_id is not None and sent < MESSAGES:
-                    sent += await self._queue.enqueue_run(run_id, "due")
+                if run_id is not None and answers and sent < MESSAGES:
+                    answers = await self._queue.enqueue_run(run_id, "due")
+                    sent += answers
 
     async def _advance(self, district_id: str, task_id: UUID, now: datetime) -> UUID | None:
         """Place the task's occurrence after `now`; return its run that is due, if one waits.

@@ -24,8 +24,6 @@ WAITING, IN_PROGRESS = (
 )
 STALE = timedelta(seconds=20)
 """A run in progress whose heartbeat is older has lost its worker."""
-CLOCK_SKEW = timedelta(seconds=2)
-"""How far the clock of a worker may be behind that of whoever made a run due now."""
 LATE = timedelta(minutes=1)
 """A scheduled run that begins later than this after its due time is marked late (I7)."""
 
@@ -58,7 +56,7 @@ async def claim(
         .where(
             run.c.id == run_id,
             run.c.from_disk == from_disk,
-            sa.or_(_due(now + CLOCK_SKEW), _lost(now)),
+            sa.or_(_due(now), _lost(now)),
         )
         .values(
             status=RunStatus.IN_PROGRESS,
@@ -121,7 +119,7 @@ async def end_lost_from_disk(
     """End runs whose file was on the disk of a process that is gone; of all districts, for the sweep."""
     lost = sa.or_(
         _lost(now),
-        sa.and_(run.c.status == RunStatus.WAITING, run.c.scheduled_start < now - STALE),
+        sa.and_(run.c.status == WAITING, run.c.scheduled_start < now - STALE),
     )
     await connection.execute(
         sa.update(run)

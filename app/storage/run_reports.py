@@ -45,12 +45,12 @@ async def try_report(connection: AsyncConnection, run_id: UUID, now: datetime, l
     return tried.rowcount == 1
 
 
-async def end_try(connection: AsyncConnection, run_id: UUID, *, counts: bool, at_once: bool = True) -> None:
-    """End a try at a PDF that made none; the next may begin at once, or else when its lease is over.
+async def forget_try(connection: AsyncConnection, run_id: UUID, *, at_once: bool) -> None:
+    """Do not count a try at a PDF that an orderly stop or a lost store ended.
 
-    One that an orderly stop or a lost store ended does not count.
+    The next may begin `at_once`, or else when the lease of this one is over.
     """
-    values: dict[str, Any] = {} if counts else {"report_tries": run.c.report_tries - 1}
+    values: dict[str, Any] = {"report_tries": run.c.report_tries - 1}
     if at_once:
         values["report_tried_at"] = None
     await connection.execute(

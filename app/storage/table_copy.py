@@ -65,7 +65,7 @@ def copy_rows(source: sa.Connection, target: psycopg.Connection[Any], table: sa.
                 told(len(part))
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         raise DatabaseCopyError(
-            f"PostgreSQL does not take a row of the table {table.name}: {error.diag.message_primary} "
+            f"PostgreSQL does not take a row of the table {table.name}: {type(error).__name__} "
             f"(column {error.diag.column_name or _column_of(error, table)}, SQLSTATE {error.sqlstate})."
         ) from error
 
@@ -115,8 +115,14 @@ def _parts(connection: sa.Connection, table: sa.Table) -> Iterator[Any]:
     """Yield all rows of a table, `BATCH` at a time, with plain values in the order of its columns."""
     query = sa.select(*(_plain(column) for column in table.c))
     options = {"stream_results": True, "yield_per": BATCH}
-    with connection.execute(query, execution_options=options) as result:
-        yield from result.partitions()
+    try:
+        with connection.execute(query, execution_options=options) as result:
+            yield from result.partitions()
+    except ValueError:  # its message quotes the value
+        raise DatabaseCopyError(
+            f"The table {table.name} holds a date, time or number that is none. "
+            "Correct it in SQLite and copy again."
+        ) from None
 
 
 def _plain(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
