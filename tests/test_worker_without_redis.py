@@ -121,7 +121,7 @@ async def test_no_slot_is_lost_with_redis(service: Factory, redis: EmbeddedRedis
     async with FaultyProxy(redis.socket) as proxy:
         url = SecretStr(f"redis://127.0.0.1:{proxy.port}/0")
         worker: Worker = create_worker(service.settings.model_copy(update={"redis_url": url}))
-        for limit in range(1, 60, 5):
+        for limit in range(70, 130, 5):
             proxy.stall_after(limit)
             await worker._poll_iteration()
             proxy.resume()
