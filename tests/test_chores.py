@@ -1,11 +1,18 @@
-"""What a worker does every few seconds, when it goes wrong: told in the log, without a word of any row."""
+"""What a worker does every few seconds: bounded, and told of without a word of any row when it goes wrong."""
 
 import asyncio
+from datetime import time
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from app.factory import Factory
+from app.models.base import utc_now
+from app.services import schedule
+from app.services.schedule import is_due
+from tests.support.schedules import at, clock, create, task_now
 from workers import sweep, tick
 
 SECRET = chr(0x2603) * 3  # not as source code quotes it
@@ -46,3 +53,36 @@ async def test_a_chore_can_be_stopped(chore: Any) -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_redis_is_asked_once_while_it_is_away(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def refuse(run_id: UUID, nudge: str) -> bool:
+        asked.append((run_id, nudge))
+        return False
+
+    monkeypatch.setattr(factory.queue, "enqueue_run", refuse)
+    with clock("2026-06-01T12:30") as moved:
+        made = [await create(factory) for _ in range(3)]
+        moved.move_to(at("2026-06-02T07:00"))
+        await tick.tick({"factory": factory})
+        assert len(asked) == 1
+        assert not any([is_due(await task_now(factory, task), utc_now()) for task in made])
+
+
+async def test_a_look_that_takes_long_leaves_the_rest_to_the_next(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "LOOK", 0.0)
+    with clock("2026-06-01T12:30") as moved:
+        made = [await create(factory, time=time(2, minute)) for minute in (20, 10, 30)]
+        moved.move_to(at("2026-06-02T07:00"))
+        left = []
+        for _ in range(4):
+            due = [task for task in made if is_due(await task_now(factory, task), utc_now())]
+            left.append([task.time.minute for task in due if task.time])
+            await tick.tick({"factory": factory})
+    assert left == [[20, 10, 30], [20, 30], [30], []], "what is due longest comes first"

@@ -11,8 +11,7 @@ import sqlalchemy as sa
 
 from app.factory import Factory
 from app.models.base import utc_now
-from app.services import recurrence, schedule
-from app.services.schedule import is_due
+from app.services import recurrence
 from app.storage import tasks
 from tests.support.imports import DISTRICT, TIMEZONE, USER, add_district, run_table, write
 from tests.support.schedules import (
@@ -282,36 +281,3 @@ async def test_new_zone_data_moves_what_waits(
 def contained(logs: list[Any]) -> list[str]:
     """Return the tasks that were logged for what went wrong with them."""
     return [event["task_id"] for event in logs if event["event"] == "task_not_scheduled"]
-
-
-async def test_redis_is_asked_once_while_it_is_away(
-    factory: Factory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = []
-
-    async def refuse(run_id: UUID, nudge: str) -> bool:
-        asked.append((run_id, nudge))
-        return False
-
-    monkeypatch.setattr(factory.queue, "enqueue_run", refuse)
-    with clock("2026-06-01T12:30") as moved:
-        made = [await create(factory) for _ in range(3)]
-        moved.move_to(at("2026-06-02T07:00"))
-        await tick(factory)
-        assert len(asked) == 1
-        assert not any([is_due(await task_now(factory, task), utc_now()) for task in made])
-
-
-async def test_a_look_that_takes_long_leaves_the_rest_to_the_next(
-    factory: Factory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(schedule, "LOOK", 0.0)
-    with clock("2026-06-01T12:30") as moved:
-        made = [await create(factory, time=time(2, minute)) for minute in (20, 10, 30)]
-        moved.move_to(at("2026-06-02T07:00"))
-        left = []
-        for _ in range(4):
-            due = [task for task in made if is_due(await task_now(factory, task), utc_now())]
-            left.append([task.time.minute for task in due if task.time])
-            await tick(factory)
-    assert left == [[20, 10, 30], [20, 30], [30], []], "what is due longest comes first"

@@ -179,6 +179,7 @@ def _empty_and_ours(there: sa.Connection, tables: list[sa.Table]) -> None:
         district.c.id == DEFAULT_DISTRICT,
         district.c.roster_version == 0,
         district.c.layout.is_(None),
+        district.c.paused_since.is_(None),
     )
     filled = [table.name for table in tables if table is not district and count(there, table)]
     if not filled:
