@@ -12,7 +12,7 @@ from tests.support.imports import factory
 from tests.support.object_storage import bucket, s3_server
 from tests.support.openssh import openssh_password, openssh_server
 from tests.support.postgres import PostgresCluster
-from tests.support.queueing import redis_url, service
+from tests.support.queueing import redis, redis_process, redis_url, service
 from tests.support.recovery import hasty, unhurried
 
 __all__ = [
@@ -28,6 +28,8 @@ __all__ = [
     "migrated_sqlite",
     "openssh_password",
     "openssh_server",
+    "redis",
+    "redis_process",
     "redis_url",
     "s3_server",
     "service",

@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,13 +19,13 @@ from app import database
 from app.child_process import ChildProcess
 from app.constants import Role, RunKind, RunStatus, RunTrigger
 from app.database import take_guard
-from app.embedded_redis import EmbeddedRedis, find_server
+from app.embedded_redis import EmbeddedRedis
 from app.import_lock import KEY
 from app.models import Run
 from app.models.base import utc_now
 from app.settings import Settings
 from tests.support.api import HERE, THERE, Api, problem, running_api
-from tests.support.processes import alive, until_async
+from tests.support.processes import until_async
 from tests.support.records import LICENCE, add_certification, add_endorsement, edit_version, hire
 
 ON_POSTGRESQL = pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
@@ -99,27 +98,16 @@ async def world(api: Api) -> World:
 
 
 @pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[tuple[str, ChildProcess]]:
-    server = EmbeddedRedis(tmp_path / "redis", find_server())
-    child = await server.start()
-    yield server.url, child
-    if alive(child.pid):
-        os.kill(child.pid, signal.SIGCONT)
-    await child.stop(5)
-
-
-@pytest.fixture
-async def with_redis(settings: Settings, redis: tuple[str, ChildProcess]) -> AsyncIterator[World]:
-    url = SecretStr(redis[0])
-    async with running_api(settings.model_copy(update={"redis_url": url})) as api:
+async def with_redis(settings: Settings, redis_url: SecretStr) -> AsyncIterator[World]:
+    async with running_api(settings.model_copy(update={"redis_url": redis_url})) as api:
         yield await World.make(api)
 
 
 @pytest.mark.parametrize("token", [b"garbage", b"a/b/c", b"\xff\xfe", b""])
 async def test_a_lock_that_cannot_be_read_is_a_lock(
-    with_redis: World, redis: tuple[str, ChildProcess], token: bytes
+    with_redis: World, redis: EmbeddedRedis, token: bytes
 ) -> None:
-    async with Redis.from_url(redis[0]) as client:
+    async with Redis.from_url(redis.url) as client:
         await client.set(f"{KEY}{HERE}", token)
         await with_redis.refuses(None)
         assert (await with_redis.api.get("/import-lock")).json() == FREE | {"locked": True}
@@ -258,11 +246,11 @@ async def test_the_import_begins_while_a_writer_waits(world: World) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL], ids=["stopped", "killed"])
 async def test_redis_falls_silent(
-    with_redis: World, redis: tuple[str, ChildProcess], how: signal.Signals
+    with_redis: World, redis_process: ChildProcess, how: signal.Signals
 ) -> None:
     """A request asks Redis once; then the database alone decides."""
     await with_redis.accepts()
-    os.kill(redis[1].pid, how)
+    os.kill(redis_process.pid, how)
     began = time.monotonic()
     await with_redis.accepts()
     assert time.monotonic() - began < SOON
@@ -273,14 +261,12 @@ async def test_redis_falls_silent(
     assert problem(answer, 423, "certification-update-in-progress")["run_id"] == str(run.id)
 
 
-async def test_redis_falls_silent_while_it_is_asked(
-    with_redis: World, redis: tuple[str, ChildProcess]
-) -> None:
-    os.kill(redis[1].pid, signal.SIGSTOP)
+async def test_redis_falls_silent_while_it_is_asked(with_redis: World, redis_process: ChildProcess) -> None:
+    os.kill(redis_process.pid, signal.SIGSTOP)
     began = time.monotonic()
     request: asyncio.Task[Any] = asyncio.create_task(with_redis.accepts())
     lock = with_redis.api.factory.import_lock._redis
     await until_async(lambda: lock.connection_pool._in_use_connections)
-    os.kill(redis[1].pid, signal.SIGKILL)
+    os.kill(redis_process.pid, signal.SIGKILL)
     await request
     assert time.monotonic() - began < SOON

@@ -149,7 +149,7 @@ async def test_an_answer_that_has_begun_may_take_its_time(api: Api, monkeypatch:
     assert api
 
 
-async def test_a_request_that_is_cancelled_gives_its_place_back(busy: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_request_gives_its_place_back(busy: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch)
     left = asyncio.create_task(busy.get("/tasks"))
     await gate.holds(1)

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from app import import_lock
 from app.child_process import ChildProcess
-from app.embedded_redis import EmbeddedRedis, find_server
+from app.embedded_redis import EmbeddedRedis
 from app.failures import DatabaseFailed
 from app.import_lock import ANSWER_LIMIT, KEY, ImportLock
 from app.settings import Settings
@@ -29,25 +29,13 @@ SLACK = 2.0
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> EmbeddedRedis:
-    return EmbeddedRedis(tmp_path / "redis", find_server())
-
-
-@pytest.fixture
-async def server(redis: EmbeddedRedis) -> AsyncIterator[ChildProcess]:
-    child = await redis.start()
-    yield child
-    await child.stop(5)
-
-
-@pytest.fixture
 async def lock(
-    redis: EmbeddedRedis, server: ChildProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    redis: EmbeddedRedis, redis_process: ChildProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[ImportLock]:
     """The locks of one process, with short limits."""
     for name, value in {"TTL": TTL, "RENEWAL": RENEWAL, "PATIENCE": PATIENCE, "POLL": 0.05}.items():
         monkeypatch.setattr(import_lock, name, value)
-    assert server.pid
+    assert redis_process.pid
     made = ImportLock(Settings(data_dir=tmp_path, redis_url=SecretStr(redis.url)))
     yield made
     await made.close()
@@ -64,9 +52,9 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def crash(server: ChildProcess) -> None:
-    server.kill()
-    await server.wait()
+async def crash(redis_process: ChildProcess) -> None:
+    redis_process.kill()
+    await redis_process.wait()
 
 
 async def test_it_is_held_longer_than_it_lives_by_itself(lock: ImportLock) -> None:
@@ -160,11 +148,11 @@ async def is_held_by(lock: ImportLock, run: UUID) -> bool:
 
 @pytest.mark.parametrize("empty", [False, True], ids=["with its data", "empty"])
 async def test_it_outlives_a_crash_of_redis(
-    lock: ImportLock, redis: EmbeddedRedis, server: ChildProcess, empty: bool
+    lock: ImportLock, redis: EmbeddedRedis, redis_process: ChildProcess, empty: bool
 ) -> None:
     run = uuid4()
     async with lock.held(HERE, run, uuid4()) as held:
-        await crash(server)
+        await crash(redis_process)
         with pytest.raises((RedisError, OSError)):
             await lock.holder(HERE)
         assert not await held.is_anothers(), "nobody knows, and the guard has the last word"
@@ -180,10 +168,10 @@ async def test_it_outlives_a_crash_of_redis(
 
 
 async def test_somebody_else_takes_it_after_a_crash_of_redis(
-    lock: ImportLock, redis: EmbeddedRedis, server: ChildProcess
+    lock: ImportLock, redis: EmbeddedRedis, redis_process: ChildProcess
 ) -> None:
     async with lock.held(HERE, uuid4(), uuid4()) as held:
-        await crash(server)
+        await crash(redis_process)
         for file in redis._store.rglob("*.aof"):
             file.unlink()
         again = await redis.start()
@@ -196,22 +184,22 @@ async def test_somebody_else_takes_it_after_a_crash_of_redis(
     await again.stop(5)
 
 
-async def test_who_asks_at_the_same_time_waits_no_longer(lock: ImportLock, server: ChildProcess) -> None:
+async def test_who_asks_with_others_waits_no_longer(lock: ImportLock, redis_process: ChildProcess) -> None:
     """The client connects one after the other."""
-    server.process.send_signal(signal.SIGSTOP)
+    redis_process.process.send_signal(signal.SIGSTOP)
     begun = time.monotonic()
     asked = await asyncio.gather(*(lock.holder(HERE) for _ in range(20)), return_exceptions=True)
     assert all(isinstance(answer, RedisError | OSError) for answer in asked)
     assert time.monotonic() - begun < ANSWER_LIMIT + SLACK
-    server.process.send_signal(signal.SIGCONT)
+    redis_process.process.send_signal(signal.SIGCONT)
 
 
 async def test_what_an_earlier_try_could_not_release_is_nobody_elses(
-    lock: ImportLock, redis: EmbeddedRedis, server: ChildProcess
+    lock: ImportLock, redis: EmbeddedRedis, redis_process: ChildProcess
 ) -> None:
     """Redis crashed in the first try, was away when the second began, and is back with the first lock."""
     run, owner = uuid4(), uuid4()
-    await crash(server)
+    await crash(redis_process)
     async with lock.held(HERE, run, owner) as held:
         again = await redis.start()
         async with Redis.from_url(redis.url) as client:
@@ -222,26 +210,26 @@ async def test_what_an_earlier_try_could_not_release_is_nobody_elses(
     await again.stop(5)
 
 
-async def test_a_run_goes_on_without_redis(lock: ImportLock, server: ChildProcess) -> None:
-    await crash(server)
+async def test_a_run_goes_on_without_redis(lock: ImportLock, redis_process: ChildProcess) -> None:
+    await crash(redis_process)
     async with lock.held(HERE, uuid4(), uuid4()) as held:
         assert not await held.is_anothers()
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
-async def test_nothing_hangs_with_redis(lock: ImportLock, server: ChildProcess, when: str) -> None:
+async def test_nothing_hangs_with_redis(lock: ImportLock, redis_process: ChildProcess, when: str) -> None:
     """A server that is stopped takes connections and commands, and answers none."""
     if when == "before":
-        server.process.send_signal(signal.SIGSTOP)
+        redis_process.process.send_signal(signal.SIGSTOP)
     begun = time.monotonic()
     async with asyncio.timeout(SECONDS), lock.held(HERE, uuid4(), uuid4()) as held:
         if when == "meanwhile":
-            server.process.send_signal(signal.SIGSTOP)
+            redis_process.process.send_signal(signal.SIGSTOP)
         assert not await held.is_anothers()
         with pytest.raises((RedisError, OSError)):
             await lock.holder(HERE)
     assert time.monotonic() - begun < 4 * ANSWER_LIMIT + SLACK
-    server.process.send_signal(signal.SIGCONT)
+    redis_process.process.send_signal(signal.SIGCONT)
 
     async def is_free() -> bool:
         return await holder(lock) is None

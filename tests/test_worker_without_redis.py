@@ -3,9 +3,7 @@
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
-from pathlib import Path
+from contextlib import AsyncExitStack
 from uuid import uuid4
 
 import pytest
@@ -14,7 +12,7 @@ from pydantic import SecretStr
 
 from app import job_queue
 from app.child_process import ChildProcess
-from app.embedded_redis import EmbeddedRedis, find_server
+from app.embedded_redis import EmbeddedRedis
 from app.factory import Factory
 from app.job_queue import QUEUE, JobQueue
 from app.services.run_execution import RunExecution
@@ -35,27 +33,6 @@ pytestmark = [
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> EmbeddedRedis:
-    return EmbeddedRedis(tmp_path / "redis", find_server())
-
-
-@pytest.fixture
-async def server(redis: EmbeddedRedis) -> AsyncIterator[ChildProcess]:
-    child = await redis.start()
-    yield child
-    with suppress(ProcessLookupError):
-        child.process.send_signal(signal.SIGCONT)
-    await child.stop(5)
-
-
-@pytest.fixture
-def redis_url(redis: EmbeddedRedis, server: ChildProcess) -> SecretStr:
-    """What `service` connects to."""
-    assert server.pid
-    return SecretStr(redis.url)
-
-
-@pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits of a worker that a test can wait for."""
     monkeypatch.setattr(job_queue, "PATIENT_LIMIT", 0.3)
@@ -67,7 +44,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_it_goes_on_with_its_run_and_takes_others_when_redis_is_back(
     service: Factory,
     redis: EmbeddedRedis,
-    server: ChildProcess,
+    redis_process: ChildProcess,
     how: signal.Signals,
     monkeypatch: pytest.MonkeyPatch,
     logs: list[dict[str, object]],
@@ -90,14 +67,14 @@ async def test_it_goes_on_with_its_run_and_takes_others_when_redis_is_back(
         await service.queue.enqueue_run(long.id, "due")
         async with asyncio.timeout(SLACK):
             await begins.wait()
-        server.process.send_signal(how)
+        redis_process.process.send_signal(how)
         await until_async(lambda: any(event["event"] == "redis_lost" for event in logs))
         assert (await service.runs.get(names[0], long.id)).ended_at is None
         if how is signal.SIGKILL:
-            await server.wait()
+            await redis_process.wait()
             servers.push_async_callback((await redis.start()).stop, 5)
         else:
-            server.process.send_signal(signal.SIGCONT)
+            redis_process.process.send_signal(signal.SIGCONT)
         other = await add_run(service, district_id=names[1])
         async with asyncio.timeout(SLACK):
             while not await service.queue.enqueue_run(other.id, uuid4().hex):
@@ -148,11 +125,11 @@ async def test_messages_under_way_elsewhere_hide_no_others(service: Factory) -> 
 async def test_a_message_is_given_up_in_time_wherever_redis_falls_silent(
     settings: Settings,
     redis: EmbeddedRedis,
-    server: ChildProcess,
+    redis_process: ChildProcess,
     limit: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert server.pid
+    assert redis_process.pid
     monkeypatch.setattr(job_queue, "ANSWER_LIMIT", 0.5)
     async with FaultyProxy(redis.socket) as proxy:
         queue = JobQueue(

@@ -1,6 +1,7 @@
 """A queue and workers on a real Redis-protocol server, and runs for them."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from arq.worker import Worker
 from pydantic import SecretStr
 
+from app.child_process import ChildProcess
 from app.constants import RunKind, RunTrigger
 from app.embedded_redis import EmbeddedRedis, find_server
 from app.factory import Factory
@@ -17,17 +19,31 @@ from app.models.base import utc_now
 from app.services import run_reporting
 from app.settings import Settings
 from tests.support.imports import DISTRICT, TIMEZONE, empty_pdf
+from tests.support.processes import signal_all
 from workers.settings import create_worker
 
 SECONDS = 30
 
 
 @pytest.fixture
-async def redis_url(tmp_path: Path) -> AsyncIterator[SecretStr]:
-    server = EmbeddedRedis(tmp_path / "redis", find_server())
-    child = await server.start()
-    yield SecretStr(server.url)
+def redis(tmp_path: Path) -> EmbeddedRedis:
+    """A Redis of the test's own, which can be started again after a crash."""
+    return EmbeddedRedis(tmp_path / "redis", find_server())
+
+
+@pytest.fixture
+async def redis_process(redis: EmbeddedRedis) -> AsyncIterator[ChildProcess]:
+    """Its server, which the test may stop or kill."""
+    child = await redis.start()
+    yield child
+    signal_all([child.pid], signal.SIGCONT)
     await child.stop(5)
+
+
+@pytest.fixture
+def redis_url(redis: EmbeddedRedis, redis_process: ChildProcess) -> SecretStr:
+    assert redis_process.pid
+    return SecretStr(redis.url)
 
 
 @pytest.fixture
