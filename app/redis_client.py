@@ -34,19 +34,29 @@ WRONG = (
 Client = TypeVar("Client", bound=Redis)
 
 
-class _TellsOfReset(AbstractConnection):
-    """Reports a connection that was reset before a write as lost: uvloop raises RuntimeError there."""
+class _Careful(AbstractConnection):
+    """Writes as redis-py does, but for two traps.
+
+    Of a connection that was reset before a write uvloop raises RuntimeError; it is lost like any other. And
+    redis-py limits a write by `asyncio.wait_for`, which on Python 3.11 loses a cancellation that comes when
+    the write is done: a worker would not stop. The answer is limited all the same.
+    """
 
     async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+        if not self.is_connected:
+            await self.connect()  # type: ignore[no-untyped-call] # redis-py 5 has no types here
+        limit, self.socket_timeout = self.socket_timeout, None
         try:
             await super().send_packed_command(*args, **kwargs)
         except RuntimeError as error:
             raise RedisConnectionError("The connection was closed before a write.") from error
+        finally:
+            self.socket_timeout = limit
 
 
-def _telling_of_reset(kind: type[AbstractConnection]) -> type[AbstractConnection]:
+def _careful(kind: type[AbstractConnection]) -> type[AbstractConnection]:
     """Return the class of connection with which a client's pool makes new ones."""
-    return type(kind.__name__, (_TellsOfReset, kind), {})
+    return type(kind.__name__, (_Careful, kind), {})
 
 
 class _LooksUpThePrimary(SentinelManagedConnection):
@@ -86,7 +96,7 @@ def redis_client(settings: Settings, kind: type[Client], **options: Any) -> Clie
     except ValueError as error:
         raise ConfigurationError(WRONG) from error
     pool = client.connection_pool
-    pool.connection_class = _telling_of_reset(pool.connection_class)
+    pool.connection_class = _careful(pool.connection_class)
     return client
 
 

@@ -1,6 +1,7 @@
 """Connections to Redis that end in the wrong moment, on the event loop that the API serves with."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,29 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from app.redis_client import close, redis_client
 from app.settings import Settings
 from tests.support.faulty_proxy import FaultyProxy
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_no_cancellation_gets_lost(redis_url: SecretStr, run: Callable[[Any], None]) -> None:
+    """In whichever step of a command it comes."""
+
+    async def cancel_in_each_step() -> None:
+        client = redis_client(Settings(redis_url=redis_url), Redis, socket_timeout=5)
+
+        async def go_on() -> None:
+            while True:
+                await client.ping()
+
+        for steps in range(60):
+            task = asyncio.create_task(go_on())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            done, _ = await asyncio.wait([task], timeout=1)
+            assert done, f"lost after {steps} steps"
+        await close(client)
+
+    run(cancel_in_each_step())
 
 
 @pytest.mark.parametrize("over_tcp", [True, False])
