@@ -55,6 +55,8 @@ SESSION_LIMITS = {
 """What PostgreSQL ends any transaction of ours for: a process stopped or cut off must not keep its locks."""
 CONNECTIONS = (10, 10)
 """Of a process to PostgreSQL: those that stay, and how many more under load (see `docs/deploy.md`)."""
+CONNECTIONS_OF_A_RUN = 4
+"""At most: its work, its heartbeat, a look at the guard, and what it finds."""
 WATCHING = (1, 4)
 """The same of who watches the process: it must get through when requests have taken all others."""
 POOL_WAIT = 10

@@ -1,7 +1,7 @@
 """Builds, once, what requests and jobs need; the one place that knows how parts are wired."""
 
 from app.crypto import load_cipher, load_signing_key
-from app.database import WATCHING, Database
+from app.database import CONNECTIONS, WATCHING, Database
 from app.import_lock import ImportLock
 from app.job_queue import JobQueue
 from app.metrics import RequestMetrics, RunMetrics
@@ -31,18 +31,23 @@ from app.tracing import Tracing
 class Factory:
     """The parts of one process, API or worker. Raises ConfigurationError when one cannot be built.
 
-    `statement_limit` is that of `Database`: for who answers requests, not for who imports. `tracing` is that
+    `statement_limit` and `connections` are those of `Database`: the first for who answers requests, not for
+    who imports. `tracing` is that
     of the web framework, which makes its spans before there is a factory.
     """
 
     def __init__(
-        self, settings: Settings, tracing: Tracing | None = None, statement_limit: int | None = None
+        self,
+        settings: Settings,
+        tracing: Tracing | None = None,
+        statement_limit: int | None = None,
+        connections: tuple[int, int] = CONNECTIONS,
     ) -> None:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.settings = settings
         self.signing_key = load_signing_key(settings)
         self.cipher = load_cipher(settings)
-        self.database = Database(settings, statement_limit)
+        self.database = Database(settings, statement_limit, connections)
         self.watching = Database(settings, statement_limit, WATCHING)
         self.queue = JobQueue(settings)
         self.tracing = tracing or Tracing()

@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     runs_per_worker: int = Field(
         2,
         ge=1,
-        le=4,  # each needs up to four of the process's connections to the database
+        le=16,
         description="Runs, of different districts, that one worker executes at a time.",
     )
     run_timeout: float = Field(4 * 3600, gt=0, description="Seconds after which a run is ended as failed.")

@@ -280,6 +280,9 @@ async def test_a_failed_pdf_leaves_the_import_and_is_made_later(
         await district.runs.pdf(DISTRICT, run.id)
     assert len((await records(district))["certification"]) == 1
     await execute(district, run.id)
+    assert (await district.runs.get(DISTRICT, run.id)).report_pdf is None, "the lease of the first try lasts"
+    await write(district, sa.update(run_table).values(report_tried_at=None))
+    await execute(district, run.id)
     again = await district.runs.get(DISTRICT, run.id)
     assert (again.status, again.attempt) == ("succeeded", 1)
     pdf = await district.runs.pdf(DISTRICT, run.id)

@@ -88,7 +88,7 @@ async def sweep(factory: Factory) -> None:
 
 
 @pytest.mark.parametrize(
-    ("look", "queries"), [(tick, 1), (claim_next, 2), (sweep, 3)], ids=["tick", "claim_next", "sweep"]
+    ("look", "queries"), [(tick, 1), (claim_next, 2), (sweep, 4)], ids=["tick", "claim_next", "sweep"]
 )
 async def test_a_look_at_which_nothing_is_due_reads_an_index(many: Factory, look: Look, queries: int) -> None:
     database = many.database

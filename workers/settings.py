@@ -13,6 +13,7 @@ from arq.worker import Worker
 from redis.exceptions import RedisError
 
 from app.constants import WORKER_KEYS
+from app.database import CONNECTIONS, CONNECTIONS_OF_A_RUN
 from app.factory import Factory
 from app.job_queue import QUEUE, RUN_JOB, deserialize, queue_redis, serialize
 from app.redis_client import close_sentinels
@@ -73,13 +74,19 @@ class PatientWorker(Worker):
         super()._release_sem_dec_counter_on_complete()
 
 
+def connections(settings: Settings) -> tuple[int, int]:
+    """Return how many connections to PostgreSQL stay and may be added: a run must never wait for one."""
+    stay, more = CONNECTIONS
+    return stay, max(more, CHORE_SLOTS + CONNECTIONS_OF_A_RUN * settings.runs_per_worker - stay)
+
+
 def create_worker(settings: Settings) -> Worker:
     """Return a worker for the queue of `settings`, ready to run. Raises ConfigurationError."""
     redis = queue_redis(settings, patient=True)
 
     async def startup(ctx: dict[str, Any]) -> None:
         closing = ctx["closing"] = AsyncExitStack()
-        factory = ctx["factory"] = Factory(settings)
+        factory = ctx["factory"] = Factory(settings, connections=connections(settings))
         closing.push_async_callback(factory.close)
         closing.callback(serve_metrics(settings, factory.run_metrics))
         ctx["executing"] = set()

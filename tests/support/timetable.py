@@ -14,8 +14,6 @@ from zoneinfo import ZoneInfo
 from app.constants import DAYS, FINAL_STATUSES, RunKind, RunStatus, RunTrigger
 
 LATE = timedelta(minutes=1)
-SKEW = timedelta(seconds=2)
-"""How much too early a worker may begin a run, since its clock may be slow."""
 LOST = timedelta(seconds=20)
 """Age of the heartbeat of a run whose worker is gone."""
 ATTEMPTS = 5
@@ -197,7 +195,7 @@ class Timetable:
         ):
             return False
         lost = run.status is RunStatus.IN_PROGRESS and run.claimed is not None and run.claimed < now - LOST
-        if not lost and not run.due(now + SKEW):
+        if not lost and not run.due(now):
             return False
         if run.started is None:
             run.started = now
