@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,14 @@ class Up:
         with self.said.open("wb") as output:
             command = [sys.executable, "-m", "tests.support.standins", "up", str(port)]
             self.process = subprocess.Popen(
-                command, stdout=output, stderr=output, env=env, cwd=ROOT, start_new_session=True
+                command,
+                stdout=output,
+                stderr=output,
+                env=env,
+                cwd=ROOT,
+                start_new_session=True,
+                # These tests may run under `nohup`, which would be inherited and obeyed.
+                preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
             )
 
     @property
