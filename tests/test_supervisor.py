@@ -49,7 +49,7 @@ class Up:
                 cwd=ROOT,
                 start_new_session=True,
                 # These tests may run under `nohup`, which would be inherited and obeyed.
-                preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
+                preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509 - no thread here
             )
 
     @property
