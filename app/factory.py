@@ -32,8 +32,7 @@ class Factory:
     """The parts of one process, API or worker. Raises ConfigurationError when one cannot be built.
 
     `statement_limit` and `connections` are those of `Database`: the first for who answers requests, not for
-    who imports. `tracing` is that
-    of the web framework, which makes its spans before there is a factory.
+    who imports. `tracing` is that of the web framework, which makes its spans before there is a factory.
     """
 
     def __init__(

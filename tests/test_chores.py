@@ -8,12 +8,15 @@ from uuid import UUID
 
 import pytest
 
+from app.database import CONNECTIONS, CONNECTIONS_OF_A_RUN
 from app.factory import Factory
 from app.models.base import utc_now
 from app.services import schedule
 from app.services.schedule import is_due
+from app.settings import Settings
 from tests.support.schedules import at, clock, create, task_now
 from workers import sweep, tick
+from workers.settings import CHORE_SLOTS, connections
 
 SECRET = chr(0x2603) * 3  # not as source code quotes it
 
@@ -33,6 +36,13 @@ async def test_a_chore_that_fails_is_logged_without_its_message(
     (line,) = logs
     assert (line["event"], line["error"], line["log_level"]) == (event, "LookupError", "error")
     assert SECRET not in str(logs)
+
+
+@pytest.mark.parametrize("runs", [1, 2, 9, 16])
+def test_no_run_waits_for_a_connection(runs: int) -> None:
+    """As many as all of them and the chores use at once; never fewer than a process has anyway."""
+    total = sum(connections(Settings(runs_per_worker=runs)))
+    assert total >= max(sum(CONNECTIONS), CHORE_SLOTS + CONNECTIONS_OF_A_RUN * runs)
 
 
 @pytest.mark.parametrize("chore", [tick.tick, sweep.sweep])
