@@ -86,8 +86,8 @@ class Load:
     async def pause_writing(self) -> None:
         """Begin no more writes, and wait for the answers to those that are under way."""
         self.writing = False
-        while self._under_way:
-            await asyncio.sleep(0.01)
+        if self._under_way:
+            await asyncio.wait(self._under_way)
 
     async def _write(self) -> None:
         while True:
