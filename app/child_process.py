@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from functools import partial
 from typing import IO
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 """prctl(2), <sys/prctl.h>."""
 
 # Loaded before any fork: between fork and exec a child should do as little as it can.
@@ -37,6 +39,19 @@ def die_with_parent(parent_pid: int) -> None:
         raise OSError(code, os.strerror(code))
     if os.getppid() != parent_pid:  # it died between the fork and the call above: no signal will come
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def forbid_core_dumps() -> None:
+    """Have the kernel write no image of this process when it crashes: passwords and keys would be in it.
+
+    The limit is inherited by what we start. A handler that takes dumps through a pipe, as systemd's does,
+    ignores it (core(5)), so on Linux the process is made undumpable as well, until an exec. Another process
+    of our user cannot attach to it or read its memory and environment then, only root can.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if _libc is not None and _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
 
 
 class ChildProcess:

@@ -117,6 +117,85 @@ class ConnectionPhase(StrEnum):
     DOWNLOAD = "download"
 
 
+class ConnectionAction(StrEnum):
+    """What a connection event tells of: an attempt, or what became of the connection's settings."""
+
+    RUN = "run"
+    TEST = "test"
+    SCAN = "scan"
+    SAVED = "saved"
+    ANNOUNCED_SEEN = "announced_key_seen"
+    PROPOSED = "change_proposed"
+    CONFIRMED = "change_confirmed"
+    REJECTED = "change_rejected"
+    ACCEPTED = "host_key_accepted"
+
+
+class AuditInterface(StrEnum):
+    """Over what a change came; `service` is what the service does by itself."""
+
+    API = "api"
+    CLI = "cli"
+    IMPORT = "import"
+    SERVICE = "service"
+
+
+class AuditRecord(StrEnum):
+    """The kinds of record that the audit trail tells of."""
+
+    CERTIFICATION = "certification"
+    ENDORSEMENT = "endorsement"
+    EMPLOYEE = "employee"
+    JOB_CLASS = "job_class"
+    DISTRICT = "district"
+    TASK = "task"
+    RUN = "run"
+    SFTP_CONNECTION = "sftp_connection"
+    SERVICE_TOKEN = "service_token"  # noqa: S105 - a noun
+    ENCRYPTION_KEYS = "encryption_keys"
+    AUDIT_EVENTS = "audit_events"
+
+
+class AuditAction(StrEnum):
+    """What was done to a record; of a connection under the names of its events."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    DELETED = "deleted"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    STARTED = "started"
+    CANCELLED = "cancelled"
+    ENDED = "ended"
+    SAVED = "saved"
+    PROPOSED = "change_proposed"
+    CONFIRMED = "change_confirmed"
+    REJECTED = "change_rejected"
+    ACCEPTED = "host_key_accepted"
+    REVOKED = "revoked"
+    ROTATED = "rotated"
+    DISCARDED = "discarded"
+    REDACTED = "redacted"
+    EXPORTED = "exported"
+    ERASED = "erased"
+    FORGOTTEN = "forgotten"
+
+
+class Pin(StrEnum):
+    """The two fingerprints that a host key may have (B4)."""
+
+    CURRENT = "current"
+    ANNOUNCED = "announced"
+
+
+class ConnectionStanding(StrEnum):
+    """Whether runs use the connection."""
+
+    OK = "ok"
+    BACKING_OFF = "backing_off"
+    STOPPED = "stopped"
+
+
 IMPORTED_STATUSES = ("ACT", "UDR")
 """Licence statuses that are imported, the preferred first (I4); a layout may name others for its state."""
 

@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import os
 import secrets
+from itertools import pairwise
 from pathlib import Path
 
 import structlog
@@ -17,10 +18,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from app.errors import ConfigurationError
 from app.settings import Settings
+from app.settings.values import split_list
 
 KEY_BYTES = 32
+KEY_ID_LENGTH = 8
 NONCE_BYTES = 12
 TOKEN_VERSION = "v1"  # noqa: S105 - names the format of a ciphertext
+
+GENERATED = "encryption.key"
+MAKE_A_KEY = "Make a key with: certsync keys generate"
 
 log = structlog.get_logger()
 
@@ -35,6 +41,11 @@ class Cipher:
     def __init__(self, keys: list[bytes]) -> None:
         self._primary = _key_id(keys[0])
         self._keys = {_key_id(key): AESGCM(key) for key in keys}
+
+    @property
+    def key_ids(self) -> list[str]:
+        """Which keys it has; the first encrypts."""
+        return list(self._keys)
 
     def encrypt(self, plaintext: str, place: str) -> str:
         """Return `v1.<key id>.<base64 of nonce and ciphertext>`, valid for `place` alone."""
@@ -62,7 +73,7 @@ class Cipher:
 
 
 def _key_id(key: bytes) -> str:
-    return hashlib.sha256(b"certsync key id" + key).hexdigest()[:8]
+    return hashlib.sha256(b"certsync key id" + key).hexdigest()[:KEY_ID_LENGTH]
 
 
 def _bound_to(key_id: str, place: str) -> bytes:
@@ -72,32 +83,48 @@ def _bound_to(key_id: str, place: str) -> bytes:
 def load_cipher(settings: Settings) -> Cipher:
     """Return the cipher of this instance, its key from the settings or, in development, from `DATA_DIR`.
 
-    Raises ConfigurationError for a key that is not 32 random bytes in base64, and in production when
-    none is set.
+    Raises ConfigurationError for a key that is not 32 random bytes in base64, is given twice, or signs
+    tokens as well; in production when none is set, or one was made up by a person.
     """
-    if settings.encryption_keys:
-        return Cipher([_decode_key(key.get_secret_value()) for key in settings.encryption_keys])
-    if settings.environment == "production":
+    if not settings.encryption_keys and settings.environment == "production":
+        raise ConfigurationError(f"CERTSYNC_ENCRYPTION_KEYS is not set. {MAKE_A_KEY}")
+    texts = [key.get_secret_value() for key in settings.encryption_keys]
+    keys = [_decode_key(text) for text in texts or split_list(generated_key(settings.data_dir, GENERATED))]
+    if len(set(keys)) < len(keys):
+        raise ConfigurationError("CERTSYNC_ENCRYPTION_KEYS has a key twice. Take one of the two out.")
+    if settings.secret_key is not None and settings.secret_key.get_secret_value().strip() in texts:
         raise ConfigurationError(
-            "CERTSYNC_ENCRYPTION_KEYS is not set. Make a key with: "
-            "python3 -c 'import base64,os; print(base64.b64encode(os.urandom(32)).decode())'"
+            f"CERTSYNC_SECRET_KEY is one of CERTSYNC_ENCRYPTION_KEYS: whoever may check tokens could read "
+            f"passwords. Use another for tokens. {MAKE_A_KEY}"
         )
-    return Cipher([_decode_key(generated_key(settings.data_dir, "encryption.key"))])
+    if settings.environment == "production" and any(map(_is_made_up, keys)):
+        raise ConfigurationError(
+            f"CERTSYNC_ENCRYPTION_KEYS: a key is not random, but a text, a repetition or a sequence. "
+            f"{MAKE_A_KEY} Put it first and type: certsync keys rotate"
+        )
+    return Cipher(keys)
 
 
 def load_signing_key(settings: Settings) -> str:
     """Return the key that signs tokens, from the settings or, in development, from `DATA_DIR`.
 
-    Raises ConfigurationError when it is short, and in production when it is not set.
+    Raises ConfigurationError when it is short, and in production when it is not set, or obviously not random.
     """
     if settings.secret_key is not None:
         key = settings.secret_key.get_secret_value()
         if len(key.encode()) < KEY_BYTES:
             raise ConfigurationError(f"CERTSYNC_SECRET_KEY is too short: give at least {KEY_BYTES} bytes")
+        if settings.environment == "production" and _repeats(key.encode()):
+            raise ConfigurationError(f"CERTSYNC_SECRET_KEY is a repetition or a sequence. {MAKE_A_KEY}")
         return key
     if settings.environment == "production":
         raise ConfigurationError("CERTSYNC_SECRET_KEY is not set; give at least 32 random bytes")
     return generated_key(settings.data_dir, "signing.key")
+
+
+def new_key() -> str:
+    """Return a fresh key as the settings take it: `KEY_BYTES` random bytes in base64."""
+    return base64.b64encode(os.urandom(KEY_BYTES)).decode()
 
 
 def generated_key(data_dir: Path, name: str) -> str:
@@ -111,7 +138,7 @@ def generated_key(data_dir: Path, name: str) -> str:
         draft = path.with_name(f"{name}.{secrets.token_hex(8)}")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(base64.b64encode(os.urandom(KEY_BYTES)).decode())
+            file.write(new_key())
             file.flush()
             os.fsync(file.fileno())
         try:
@@ -134,3 +161,15 @@ def _decode_key(text: str) -> bytes:
     if len(key) != KEY_BYTES or len(set(key)) < KEY_BYTES // 4:
         raise ConfigurationError("CERTSYNC_ENCRYPTION_KEYS: a key must be 32 random bytes in base64")
     return key
+
+
+def _is_made_up(key: bytes) -> bool:
+    """Tell whether a key is text, repeats itself or counts: of random ones less than one in 10^14 would."""
+    return (key.isascii() and key.decode().isprintable()) or _repeats(key)
+
+
+def _repeats(key: bytes) -> bool:
+    """Tell whether a key has few different bytes, is a repetition of its first half or less, or counts."""
+    period = any(key[shift:] == key[:-shift] for shift in range(1, len(key) // 2 + 1))
+    steps = {(after - before) % 256 for before, after in pairwise(key)}
+    return period or len(steps) == 1 or len(set(key)) < KEY_BYTES // 4

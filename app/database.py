@@ -10,13 +10,14 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InternalError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.errors import ConfigurationError, ServiceUnavailableError
+from app.database_urls import database_url
+from app.errors import ServiceUnavailableError
 from app.failures import DatabaseFailed
+from app.reach import tell_reach
 from app.settings import Settings
 
 log = structlog.get_logger()
@@ -28,6 +29,7 @@ SQLITE_PRAGMAS = {
     "foreign_keys": "ON",
     "cache_size": "-65536",  # KiB
     "temp_store": "FILE",  # staging tables must not grow in memory
+    "secure_delete": "ON",  # what is deleted is overwritten: it may be of a person
 }
 GUARD_WAIT = "10s"
 """How long PostgreSQL lets a replace or a writer of employees wait for a district's guard."""
@@ -59,6 +61,11 @@ CONNECTIONS_OF_A_RUN = 4
 """At most: its work, its heartbeat, a look at the guard, and what it finds."""
 WATCHING = (1, 4)
 """The same of who watches the process: it must get through when requests have taken all others."""
+ENDED_BY_SERVER = {"25P03", "40P01", "57014"}
+"""What PostgreSQL says of a transaction that it ended for silence, a deadlock, or a statement's limit.
+
+https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
 POOL_WAIT = 10
 """Seconds for a free connection of the pool."""
 CLIENT_LIMITS = {
@@ -69,33 +76,6 @@ CLIENT_LIMITS = {
     "tcp_user_timeout": 30_000,  # ms
 }
 """libpq's: when this side gives up a server that it cannot reach any more."""
-
-
-def database_url(settings: Settings) -> URL:
-    """Return the URL of the database with the driver that this service uses.
-
-    PostgreSQL is given as `postgresql://…` (or `postgres://…`); without a setting it is SQLite in
-    `DATA_DIR`. Raises ConfigurationError for any other scheme.
-    """
-    if settings.database_url is None:
-        return URL.create("sqlite+aiosqlite", database=str((settings.data_dir / "certsync.db").absolute()))
-    try:
-        url = make_url(settings.database_url.get_secret_value())
-    except ArgumentError as error:
-        raise ConfigurationError(
-            "CERTSYNC_DATABASE_URL cannot be read; give postgresql://user:password@host:5432/name"
-        ) from error
-    drivers = {
-        "postgresql": "postgresql+psycopg",
-        "postgres": "postgresql+psycopg",
-        "sqlite": "sqlite+aiosqlite",
-    }
-    dialect = url.drivername.split("+")[0]
-    if dialect not in drivers:
-        raise ConfigurationError(
-            f"CERTSYNC_DATABASE_URL names {dialect!r}; give postgresql://… or leave it out for SQLite"
-        )
-    return url.set(drivername=drivers[dialect])
 
 
 def md5_hex(text: str) -> str:
@@ -174,6 +154,7 @@ class Database:
             )
             limits = {"statement_timeout": f"{statement_limit}s"} if statement_limit else {}
             configure_postgresql(self.engine, SESSION_LIMITS | limits)
+            tell_reach(self.engine)
         self.writer = self.engine.execution_options(sqlite_begin="IMMEDIATE")
 
     @asynccontextmanager
@@ -186,18 +167,28 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncSession]:
         """Yield a session in a transaction that is committed at the end, or rolled back by an exception.
 
-        Raises ServiceUnavailableError when the database stays locked by another writer.
+        Raises ServiceUnavailableError when the database stays locked by another writer, or PostgreSQL
+        ended the transaction for its limits or a deadlock.
         """
         try:
             async with AsyncSession(self.writer, expire_on_commit=False) as session, session.begin():
                 yield session
         except (OperationalError, InternalError) as error:
-            if is_lock_timeout(error) or is_idleness_limit(error):
+            if is_lock_timeout(error) or getattr(error.orig, "sqlstate", None) in ENDED_BY_SERVER:
                 raise ServiceUnavailableError(
                     "The database is busy with another change. Try again shortly.",
                     headers={"Retry-After": "5"},
                 ) from error
             raise
+
+    async def empty_log(self) -> bool:
+        """Empty SQLite's write-ahead log, which has old pages; False when readers keep it from us."""
+        if not self.is_sqlite:
+            return True
+        async with self.engine.connect() as connection:
+            raw: Any = (await connection.get_raw_connection()).driver_connection
+            found = await raw.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        return not next(iter(found))[0]
 
     async def close(self) -> None:
         """Close every pooled connection."""
@@ -263,11 +254,6 @@ async def _guard(
     settings = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in limits.items())
     query = sa.text(f"SELECT {settings}, {function}({GUARD})")
     return (await connection.execute(query, {"district": district_id})).one()[-1]
-
-
-def is_idleness_limit(error: DBAPIError) -> bool:
-    """Tell whether PostgreSQL ended the transaction because we were silent in it for too long."""
-    return getattr(error.orig, "sqlstate", None) == "25P03"
 
 
 def is_lock_timeout(error: DBAPIError) -> bool:

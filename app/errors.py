@@ -62,16 +62,21 @@ class UnauthorizedError(AppError):
     slug = "unauthorized"
     status = 401
     title = "Not signed in"
-    explanation = "Send a valid token as `Authorization: Bearer …`. `certsync token` issues one."
+    explanation = (
+        "Send a valid token as `Authorization: Bearer …`: of the identity provider, or a service token."
+    )
 
 
 class ForbiddenError(AppError):
-    """The token is good, its role may not do this."""
+    """The token is good, its role or its scopes do not allow this."""
 
     slug = "forbidden"
     status = 403
     title = "Not allowed"
-    explanation = "Your role does not allow this. Ask an administrator of your district for another role."
+    explanation = (
+        "Your role, or the scopes of your service token, do not allow this. "
+        "Ask an administrator of your district."
+    )
 
 
 class NotFoundError(AppError):
@@ -99,6 +104,18 @@ class ConflictError(AppError):
     status = 409
     title = "Conflict"
     explanation = "The request contradicts what is stored. The detail says what stands in the way."
+
+
+class SecondPersonNeededError(AppError):
+    """Who proposed a change may not confirm it."""
+
+    slug = "second-person-needed"
+    status = 409
+    title = "Somebody else has to confirm"
+    explanation = (
+        "Here a change of the pinned host key needs two administrators: one proposes, another confirms it. "
+        "Ask a second one to read the connection and to accept the fingerprint."
+    )
 
 
 class RunInProgressError(AppError):
@@ -142,6 +159,46 @@ class PreconditionFailedError(AppError):
     explanation = "Somebody changed it since you read it. Read it again and repeat your change."
 
 
+class RequestTimeoutError(AppError):
+    """The head of a request did not arrive in time."""
+
+    slug = "request-timeout"
+    status = 408
+    title = "Too slow"
+    explanation = "The request did not arrive in time. Send it again."
+
+
+class AddressTooLongError(AppError):
+    """The address of a request is longer than the server takes."""
+
+    slug = "address-too-long"
+    status = 414
+    title = "Address too long"
+    explanation = "The address with its parameters is longer than the service takes. Ask for less at a time."
+
+
+class RateLimitedError(AppError):
+    """A token, or an address without one, has sent more requests than it may."""
+
+    slug = "rate-limited"
+    status = 429
+    title = "Too many requests"
+    explanation = (
+        "Your token, or your address if you have no valid one, has sent more requests in a short time than "
+        "it may. Nothing was changed. Try again after the seconds in `Retry-After`; the header `RateLimit` "
+        "of each answer tells how many are left."
+    )
+
+
+class HeadersTooLargeError(AppError):
+    """The headers of a request are larger, or more, than the server takes."""
+
+    slug = "headers-too-large"
+    status = 431
+    title = "Headers too large"
+    explanation = "The headers of the request are larger or more than the service takes. Send fewer of them."
+
+
 class PayloadTooLargeError(AppError):
     """The body is larger than the server takes."""
 
@@ -178,6 +235,18 @@ class ReportNotReadyError(AppError):
     status = 404
     title = "Not there yet"
     explanation = "It is made when the run has ended. Ask again after the seconds in `Retry-After`."
+
+
+class ExpiredError(AppError):
+    """It was there, and was deleted because it is kept for a time only."""
+
+    slug = "expired"
+    status = 410
+    title = "Expired"
+    explanation = (
+        "Lists and PDFs of runs name people, so they are kept for a time that the operator sets, and deleted "
+        "then. It does not come back. The run has its figures still."
+    )
 
 
 class ServiceUnavailableError(AppError):

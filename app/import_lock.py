@@ -24,6 +24,7 @@ from app.settings import Settings
 
 KEY = "certsync:import-lock:"
 """Prefix of the lock's key; the district's id follows."""
+NO_RUN = "-"
 TTL = 10.0
 """Seconds after which the lock of a dead holder is gone."""
 RENEWAL = TTL / 4
@@ -53,7 +54,10 @@ async def always() -> bool:
 
 @dataclass(frozen=True)
 class Holder:
-    """The run that replaces a district's records, and since when; None for what is not known."""
+    """The run that replaces a district's records, and since when; None for what is not known.
+
+    Without a run it is the erasure of a person.
+    """
 
     run_id: UUID | None
     since: datetime | None
@@ -63,7 +67,7 @@ class Holder:
         """Read what `HeldLock.token` wrote; somebody else's is a lock all the same."""
         try:
             run_id, _, since = token.split("/")
-            return cls(UUID(run_id), datetime.fromisoformat(since))
+            return cls(None if run_id == NO_RUN else UUID(run_id), datetime.fromisoformat(since))
         except ValueError:
             log.warning("import_lock_of_unknown_holder")
             return cls(None, None)
@@ -72,11 +76,11 @@ class Holder:
 class HeldLock:
     """The lock of one execution; `token` names it and nobody else."""
 
-    def __init__(self, redis: Redis, district_id: str, run_id: UUID, owner: UUID) -> None:
+    def __init__(self, redis: Redis, district_id: str, run_id: UUID | None, owner: UUID) -> None:
         self._redis = redis
         self._key = f"{KEY}{district_id}"
         self._lock = Lock(redis, self._key, timeout=TTL, sleep=POLL, thread_local=False)
-        self._mine = f"{run_id}/{owner}/"
+        self._mine = f"{run_id or NO_RUN}/{owner}/"
         self.token = f"{self._mine}{datetime.now(UTC).isoformat(timespec='seconds')}"
 
     async def acquire(self) -> None:
@@ -160,7 +164,7 @@ class ImportLock:
 
     @asynccontextmanager
     async def held(
-        self, district_id: str, run_id: UUID, owner: UUID, guarded: Guarded = always
+        self, district_id: str, run_id: UUID | None, owner: UUID, guarded: Guarded = always
     ) -> AsyncIterator[HeldLock]:
         """Hold the district's lock while the body runs. Raises DatabaseFailed if another keeps it."""
         lock = HeldLock(self._redis, district_id, run_id, owner)

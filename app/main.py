@@ -9,8 +9,10 @@ from starlette.middleware import Middleware
 
 from app import __version__
 from app.api import (
+    audit_events,
     certifications,
     connection_events,
+    docs,
     employees,
     endorsements,
     health,
@@ -22,15 +24,21 @@ from app.api import (
     problems,
     run_events,
     runs,
+    service_tokens,
     sftp_connection,
     tasks,
 )
+from app.api.browser_access import browser_access
 from app.api.limits import BodyLimit, RequestLimits
 from app.api.openapi import add_openapi
+from app.api.rate_limit import RateLimit
 from app.api.request_log import RequestLog, is_probe
+from app.api.security_headers import STATIC, SecurityHeaders
+from app.background import in_background
 from app.factory import Factory
 from app.settings import Settings
 from app.tracing import Tracing
+from app.transport import warn_of_clear_connections
 
 STATEMENT_LIMIT = 25
 """Seconds for one statement of a request: a little less than the request has (`api/limits.py`)."""
@@ -47,9 +55,12 @@ ROUTERS = (
     sftp_connection.router,
     connection_events.router,
     import_files.router,
+    audit_events.router,
+    service_tokens.router,
     health.router,
     metrics.router,
     problems.router,
+    docs.router,
 )
 
 
@@ -63,7 +74,11 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.factory = Factory(settings, tracing, STATEMENT_LIMIT)
-        yield
+        app.state.factory.authentication.warn()
+        warn_of_clear_connections(settings)
+        async with in_background(app.state.factory.token_reads.keep_flushing()):
+            yield
+        await app.state.factory.token_reads.close()
         await app.state.factory.close()
 
     app = FastAPIOffline(
@@ -71,13 +86,18 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         lifespan=lifespan,
         middleware=[
+            Middleware(SecurityHeaders, production=settings.environment == "production"),
+            *browser_access(settings),
             Middleware(RequestLog),
             Middleware(RequestLimits, most=settings.max_requests),
+            Middleware(RateLimit),
             Middleware(BodyLimit),
         ],
         generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,
+        docs_url=None,  # `api/docs.py` has it
         redoc_url=None,
+        static_url=STATIC,
         telemetry={
             "tracing": tracing.provider is not None,
             "tracer_provider": tracing.provider,

@@ -13,8 +13,11 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.database import Database, is_lock_timeout
+from app import row_security
+from app.database import CLIENT_LIMITS, Database, is_lock_timeout
+from app.database_urls import database_url
 from app.errors import ConfigurationError
+from app.reach import nowhere
 from app.settings import Settings
 
 log = structlog.get_logger()
@@ -37,10 +40,12 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
     """Migrate to `revision`; does nothing when the schema is there already.
 
     Several hosts may do so at once. The service may go on meanwhile: a table that is in use is waited for
-    a little and often (`alembic/env.py`). The schema of a later release is left alone. Raises
-    ConfigurationError when the database cannot be reached, or a table is in use all the time.
+    a little and often (`alembic/env.py`). The schema of a later release is left alone. With a role of its own
+    for migrations, the service's gets its rights and its row-level security. Raises ConfigurationError when
+    the database cannot be reached, a table is in use all the time, or a role may not do what it has to.
     """
     config = alembic_config(settings)
+    config.attributes["service_role"] = _service_role(settings)
     for number in range(1, LOCK_TRIES + 1):
         try:
             command.upgrade(config, revision)
@@ -54,12 +59,36 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
                 ) from error
             log.info("migration_waits", attempt=number)
             time.sleep(LOCK_PAUSE)
+        except sa.exc.ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) != row_security.INSUFFICIENT_PRIVILEGE:
+                raise
+            raise ConfigurationError(
+                f"The schema may not be changed ({error.orig}). Give certsync migrate the role that owns the "
+                "tables, as CERTSYNC_MIGRATION_DATABASE_URL."
+            ) from error
         except CommandError:  # of a revision that is not among our scripts
             log.info("schema_not_migrated", reason="it is a later release's")
             return
         else:
             log.info("schema_migrated", revision=revision)
             return
+
+
+def _service_role(settings: Settings) -> str | None:
+    """Return the role of the service when migrations have another; raises ConfigurationError."""
+    if settings.migration_database_url is None:
+        return None
+    engine = sa.create_engine(
+        database_url(settings), hide_parameters=True, connect_args=CLIENT_LIMITS, poolclass=sa.NullPool
+    )
+    try:
+        with engine.connect() as connection:
+            return str(connection.execute(sa.text("SELECT current_user")).scalar_one())
+    except sa.exc.OperationalError as error:
+        raise ConfigurationError(
+            f"The database cannot be opened by the role of the service: {error.orig}. An administrator makes "
+            f"such a role with: {row_security.SUCH_A_ROLE}"
+        ) from error
 
 
 @cache
@@ -69,10 +98,16 @@ def known_revisions() -> tuple[str, ...]:
 
 
 async def check_schema(database: Database) -> None:
-    """Raise ConfigurationError, saying what to do, unless this release can work on the database's schema."""
+    """Raise ConfigurationError, saying what to do, unless this release can work on the database's schema.
+
+    The wall between districts is a part of it, where there is one.
+    """
     try:
-        async with database.engine.connect() as connection:
-            fault = await schema_fault(connection)
+        with nowhere():
+            async with database.engine.connect() as connection:
+                if not database.is_sqlite:
+                    await row_security.check_wall(connection)
+                fault = await schema_fault(connection)
     except sa.exc.OperationalError as error:
         raise ConfigurationError(f"The database cannot be opened: {error.orig}") from error
     if fault:

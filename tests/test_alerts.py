@@ -47,7 +47,7 @@ def unhurried_scrapes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_every_metric_is_on_the_page_and_no_other(api: Api) -> None:
     exist = await shown(api)
-    assert len(exist) == 18
+    assert len(exist) == 20
     documented = set(re.findall(r"^\| `(certsync_\w+)`", PAGE, re.MULTILINE))
     assert documented == exist
 

@@ -21,6 +21,18 @@ PLAIN: dict[str, Any] = {
     "fingerprint": FINGERPRINT,
     "directory": "/outgoing",
 }
+UNTRIED: dict[str, Any] = {
+    "announced_fingerprint": None,
+    "announced_from": None,
+    "announced_since": None,
+    "host_key_in_use": None,
+    "host_key_seen_at": None,
+    "state": "ok",
+    "until": None,
+    "consecutive_failures": 0,
+    "host_key_change": None,
+    "proposal": None,
+}
 SECRET = "correct horse battery"
 FULL = PLAIN | {"password": SECRET}
 KEY = asyncssh.generate_private_key("ssh-ed25519").export_private_key("openssh").decode()
@@ -35,9 +47,9 @@ async def save(api: Api, **changes: Any) -> dict[str, Any]:
     return body
 
 
-async def row(api: Api, table: type[Any] = SftpConnection) -> Any:
+async def row(api: Api, table: type[Any] = SftpConnection, **values: Any) -> Any:
     async with api.factory.database.read() as session:
-        query: Any = sa.select(table)
+        query: Any = sa.select(table).filter_by(**values)
         return (await session.exec(query)).scalar_one()
 
 
@@ -51,8 +63,11 @@ async def test_saved_and_shown_without_secrets(api: Api, logs: list[Any]) -> Non
     problem(await api.get("/sftp-connection"), 404, "not-found")
     first = await api.call("PUT", "/sftp-connection", FULL)
     assert first.status_code == 201
-    shown = PLAIN | {"has_password": True, "has_private_key": False}
-    assert first.json() == shown | {"version": first.json()["version"]}
+    shown = PLAIN | {"has_password": True, "has_private_key": False} | UNTRIED
+    assert first.json() == shown | {
+        "version": first.json()["version"],
+        "fingerprint_since": first.json()["fingerprint_since"],
+    }
     assert (await api.get("/sftp-connection")).json() == first.json()
     second = await api.call("PUT", "/sftp-connection", FULL | {"directory": "/other"})
     assert second.status_code == 200
@@ -196,15 +211,21 @@ async def test_try_out_without_a_connection(api: Api) -> None:
 
 async def test_events_are_encrypted_and_of_one_district(api: Api) -> None:
     await save(api, host="127.0.0.1", port=1)
-    result = (await api.call("POST", "/sftp-connection/test")).json()
+    tried = await api.call("POST", "/sftp-connection/test")
+    result = tried.json()
     assert (result["ok"], result["failure"]["code"]) == (False, "sftp_unreachable")
-    event = await row(api, ConnectionEvent)
-    assert "127.0.0.1" not in str(event.model_dump())
-    assert "district42" not in str(event.model_dump())
-    (shown,) = (await api.get("/connection-events")).json()["items"]
-    assert shown == {
+    event = await row(api, ConnectionEvent, action="test")
+    for secret in ("127.0.0.1", "district42", FINGERPRINT):
+        assert secret not in str(event.model_dump())
+    shown, saved = (await api.get("/connection-events")).json()["items"]
+    assert (saved["action"], saved["by"], saved["outcome"]) == ("saved", "kmarsh", "success")
+    assert (saved["fingerprint"], saved["previous_fingerprint"]) == (FINGERPRINT, None)
+    told = {name: value for name, value in shown.items() if value is not None}
+    assert told == {
         "id": str(event.id),
         "at": shown["at"],
+        "action": "test",
+        "by": "kmarsh",
         "host": "127.0.0.1",
         "port": 1,
         "username": "district42",
@@ -212,9 +233,25 @@ async def test_events_are_encrypted_and_of_one_district(api: Api) -> None:
         "outcome": "failure",
         "failure_code": "sftp_unreachable",
         "message": result["failure"]["message"],
-        "run_id": None,
+        "milliseconds": shown["milliseconds"],
+        "bytes": 0,
+        "request_id": tried.headers["X-Request-ID"],
+        "expected_fingerprint": FINGERPRINT,
+        "offered": [],
+        "exception": "ConnectionRefusedError",
+        "error": shown["error"],
     }
     assert (await api.get("/connection-events", district=THERE)).json()["items"] == []
+
+
+async def test_a_scan_is_recorded_with_who_asked(api: Api) -> None:
+    await api.call("POST", "/sftp-connection/scan", {"host": "127.0.0.1", "port": 1})
+    (event,) = (await api.get("/connection-events", params={"action": "scan", "by": "kmarsh"})).json()[
+        "items"
+    ]
+    assert (event["host"], event["port"], event["username"]) == ("127.0.0.1", 1, "")
+    assert (event["failure_code"], event["run_id"]) == ("sftp_unreachable", None)
+    assert (await api.get("/connection-events", params={"by": "else"})).json()["items"] == []
 
 
 async def test_saved_by_several_at_once(api: Api) -> None:

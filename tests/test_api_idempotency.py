@@ -16,13 +16,15 @@ from app.constants import Role
 from app.main import create_app
 from app.models import Certification, Employee, Endorsement, IdempotencyKey, Run, Task
 from app.models.base import utc_now
-from app.services import sftp_connection
+from app.services import connection_trials
 from app.services.idempotency import KEPT
 from app.settings import Settings
 from app.storage import idempotency_keys
 from app.storage.fingerprints import OfferedKey
 from app.storage.record_ids import certification_id
+from app.storage.ssh_attempt import Attempt
 from tests.support.api import HERE, THERE, Api, places, problem
+from tests.support.databases import in_every_mode
 from tests.support.records import CODE, LICENCE, add_certification, hire
 from tests.support.runs import inactive_task, waiting_run
 from workers.sweep import sweep
@@ -181,6 +183,7 @@ async def test_twins_with_one_key_get_one_answer_and_make_one_run(api: Api) -> N
 
 
 @pytest.mark.parametrize("keys", [False, True])
+@in_every_mode
 async def test_double_clicks_make_one_run(api: Api, keys: bool) -> None:
     """Without a key, or with a new one for each click, the others learn which run is under way."""
     await api.add(task := inactive_task())
@@ -201,13 +204,13 @@ async def test_connection_is_tried_once(api: Api, monkeypatch: pytest.MonkeyPatc
     hosts: list[str] = []
     inner: list[httpx.Response] = []
 
-    async def scan(host: str, *_: object) -> list[OfferedKey]:
-        hosts.append(host)
+    async def scan(attempt: Attempt, *_: object) -> list[OfferedKey]:
+        hosts.append(attempt.target.host)
         if len(hosts) == 1:
-            inner.append(await post(api, "/sftp-connection/scan", {"host": host}))
+            inner.append(await post(api, "/sftp-connection/scan", {"host": hosts[0]}))
         return [OfferedKey("ssh-ed25519", f"SHA256:{len(hosts)}")]
 
-    monkeypatch.setattr(sftp_connection, "scan_host_keys", scan)
+    monkeypatch.setattr(connection_trials, "scan_host_keys", scan)
     outer = await post(api, "/sftp-connection/scan", {"host": "sftp.example"})
     assert is_repeated(inner[0], outer)
     assert is_repeated(inner[0], await post(api, "/sftp-connection/scan", {"host": "sftp.example"}))

@@ -196,9 +196,11 @@ async def test_the_guard_is_waited_for(world: World) -> None:
         await world.accepts()
         waiting = asyncio.create_task(take_guard(replace, HERE, shared=False))
         query = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-        async with asyncio.timeout(10):
-            while not (await watcher.execute(query)).scalar_one():
-                await asyncio.sleep(0.02)
+
+        async def waits() -> bool:
+            return bool((await watcher.execute(query)).scalar_one())
+
+        await until_async(waits, 10)
         await world.refuses(None)
         await writer.rollback()
         await waiting

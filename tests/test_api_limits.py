@@ -131,8 +131,9 @@ async def test_who_tries_a_connection_waits_for_its_own_limits(
             await api.factory.connections.put(HERE, "kmarsh", CONNECTION | there, None)
             tried = await api.call("POST", "/sftp-connection/test")
             assert tried.json()["failure"]["code"] == "sftp_timeout"
-            (event,) = (await api.get("/connection-events")).json()["items"]
-            assert event["failure_code"] == "sftp_timeout"
+            attempts = (await api.get("/connection-events?phase=host_key&outcome=failure")).json()["items"]
+            assert [attempt["action"] for attempt in attempts] == ["test", "scan"]
+            assert {attempt["failure_code"] for attempt in attempts} == {"sftp_timeout"}
 
 
 async def test_an_answer_that_has_begun_may_take_its_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from app.models.base import utc_now
 from app.settings import Settings
 from app.storage import metrics as queries
 from tests.support.api import HERE, THERE, Api, problem
+from tests.support.processes import until_async
 from tests.support.runs import ended_run, running, waiting_run
 
 Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -255,20 +256,16 @@ async def test_a_database_that_hangs_delays_a_scrape_by_the_limit_only(
     monkeypatch.setattr(queries, "newest_files", forever)
     async with asyncio.timeout(5):
         assert of(await scrape(api), "certsync_figures_readable") == {(): 0}
+    pool: Any = api.factory.watching.engine.pool
+    await until_async(lambda: not pool.checkedout())  # the end forgets what is given back later
 
 
 async def test_the_queries_of_a_scrape_read_by_index_what_counts(api: Api) -> None:
     """Among many ended runs, which districts gather in years, none is read that does not count."""
     database, now = api.factory.watching, utc_now()
     ended = {"status": RunStatus.SUCCEEDED, "kind": RunKind.IMPORT, "trigger": RunTrigger.SCHEDULE}
-    event: dict[str, Any] = {
-        "district_id": HERE,
-        "port": 22,
-        "phase": ConnectionPhase.LIST,
-        "succeeded": True,
-        "message": "",
-    }
-    event |= {"host_encrypted": "x", "username_encrypted": "x"}
+    event: dict[str, Any] = {"district_id": HERE, "port": 22, "phase": ConnectionPhase.LIST}
+    event |= {"succeeded": True, "message": "", "host_encrypted": "x", "username_encrypted": "x"}
     common: dict[str, Any] = dict.fromkeys(("progress", "attempt", "report_tries"), 0)
     common |= dict.fromkeys(("late", "accept_shrink", "from_disk", "file_reused"), False)
     common |= {"district_id": HERE, "task_description": "Licences", "run_by": "kmarsh"} | ended

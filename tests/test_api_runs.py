@@ -235,6 +235,7 @@ async def test_failed_run_tells_why_and_lists_what_was_wrong_with_the_file(api: 
     assert report["lists"]["rejected"]["total"] == 1
     log = await api.get(f"/runs/{stored.id}/error-log")
     assert (log.text, log.headers["content-type"]) == ("phase: connect\n", "text/plain; charset=utf-8")
+    assert log.headers["content-disposition"].startswith('attachment; filename="error-log-')
     problem(await api.get(f"/runs/{stored.id}/error-log", role=Role.OPS), 403, "forbidden")
 
 

@@ -65,12 +65,12 @@ async def test_a_backup_in_any_phase_is_old_or_new_and_its_runs_go_on(
         directory.mkdir()
         back_up(settings, backup)
         ways = [backup, *other_ways(settings, directory)]
-        before = without_runs(settings)
+        before = what_stays(settings)
         hasty.go(points)
         for run in runs:
             await hasty.check_imported_once(await hasty.ended(run), attempt=1)
         for way in ways:
-            assert without_runs(restored(settings, way)) == before
+            assert what_stays(restored(settings, way)) == before
 
         copy = restored(settings, backup)
         async with another_host(copy, openssh_server, monkeypatch) as host:
@@ -80,6 +80,8 @@ async def test_a_backup_in_any_phase_is_old_or_new_and_its_runs_go_on(
                     assert without_xmin(found[point]) == without_xmin(old[point]), point
                 else:
                     assert len(imported(found[point])) == 3
+            for point in points:
+                assert (await host.factory.audit_verification.verify(point)).is_intact
             await host.open(host.worker("next worker"))
             for point, run in zip(points, runs, strict=True):
                 attempt = 2 if point in BEFORE_COMMIT else 1
@@ -96,9 +98,9 @@ async def another_host(
         yield host
 
 
-def without_runs(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows but those of runs, whose heartbeats go on."""
-    return {name: rows for name, rows in all_rows(settings).items() if name != "run"}
+def what_stays(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows but those of runs, whose heartbeats go on, and of seals, which the worker makes meanwhile."""
+    return {name: rows for name, rows in all_rows(settings).items() if name not in ("run", "audit_seal")}
 
 
 def without_xmin(found: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
@@ -123,7 +125,7 @@ async def test_a_restored_service_goes_on_where_the_backup_was(
     assert due is not None
     other = Factory(restored(factory.settings, tmp_path / "backup"))
 
-    assert (await other.connections.target(DISTRICT)).password.get_secret_value() == PASSWORD  # type: ignore[union-attr] # it has one
+    assert (await other.attempts.load(DISTRICT)).target.password.get_secret_value() == PASSWORD  # type: ignore[union-attr] # it has one
     assert (await edit_one(other, "2035-06-30")).version == last, "the sequence goes on after the backup"
     with clock((due + timedelta(days=9)).replace(tzinfo=None).isoformat()):
         await tick(other)

@@ -72,3 +72,52 @@ def test_child_whose_parent_died_before_the_call_ends_itself() -> None:
     script = "from app.child_process import die_with_parent; die_with_parent(1 << 30); print('lives')"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, b"")
+
+
+SHOW = """
+import ctypes, os, resource, subprocess, sys
+def show():
+    PR_GET_DUMPABLE = 3
+    print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(PR_GET_DUMPABLE), flush=True)
+resource.setrlimit(resource.RLIMIT_CORE, 2 * resource.getrlimit(resource.RLIMIT_CORE)[1:])
+"""
+CRASH = f"""{SHOW}
+from app.child_process import forbid_core_dumps
+forbid_core_dumps()
+show()
+limit = "import resource; print(resource.getrlimit(resource.RLIMIT_CORE), flush=True)"
+subprocess.run([sys.executable, "-c", limit])
+os.abort()
+"""
+COMMAND = f"""{SHOW}
+from app.cli import main
+sys.argv = ["certsync", "keys", "generate"]
+try:
+    main()
+finally:
+    show()
+"""
+
+
+def test_a_crash_leaves_no_image_of_the_memory(tmp_path: Path) -> None:
+    ended = run(CRASH, tmp_path)
+    assert ended.returncode == -signal.SIGABRT
+    assert ended.stdout.splitlines() == ["(0, 0) 0", "(0, 0)"], "with what it starts"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_command_sees_to_it(tmp_path: Path) -> None:
+    ended = run(COMMAND, tmp_path)
+    assert ended.returncode == 0
+    assert ended.stdout.splitlines()[1:] == ["(0, 0) 0"]
+
+
+def run(script: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=directory,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -9,7 +9,7 @@ import jwt
 import pytest
 import typer
 
-from app.cli.main import parse_ttl
+from app.cli.common import parse_span
 from app.demo.world import make_world, write_licence_file
 from tests.support.commands import certsync, refused, succeeded
 from tests.support.processes import ROOT
@@ -41,6 +41,7 @@ def test_help_names_every_command(tmp_path: Path) -> None:
         "districts",
         "employees",
         "job-classes",
+        "keys",
     ]:
         assert f" {command} " in text
     assert list(tmp_path.iterdir()) == []
@@ -74,13 +75,13 @@ def test_token_for_an_unknown_district_is_refused(instance: Path) -> None:
     [("30m", timedelta(minutes=30)), ("24h", timedelta(days=1)), ("90d", timedelta(days=90))],
 )
 def test_lifetimes(text: str, span: timedelta) -> None:
-    assert parse_ttl(text) == span
+    assert parse_span(text) == span
 
 
 @pytest.mark.parametrize("text", ["", "h", "0h", "-1h", "1", "1w", "1.5h", "99999d", "²h", "9" * 99 + "d"])
 def test_other_lifetimes_are_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="30m, 24h or 90d"):
-        parse_ttl(text)
+        parse_span(text)
 
 
 def test_districts_are_added_once_and_checked(instance: Path) -> None:
@@ -161,6 +162,8 @@ def test_every_fault_of_a_roster_is_located_and_nothing_loaded(instance: Path) -
     )
     file.write_text(EMPLOYEES + "1,,Roy,Luc,active,\n1,,Roy,Luc,active,\n")
     refused(certsync(instance, "employees", "load", str(file)), "line 3 employee_number: is also in line 2")
+    file.write_text(EMPLOYEES + "1,,Roy,Luc,active,,,\n")
+    refused(certsync(instance, "employees", "load", str(file)), "line 2: has more cells than the header")
     file.write_text("employee_number,last_name\n1,Roy\n")
     refused(certsync(instance, "employees", "load", str(file)), "first_name, status")
     file.write_text(EMPLOYEES + "1,,Roy,Luc,active,\n")

@@ -16,7 +16,7 @@ from app.services import run_reporting
 from app.settings import Settings
 from tests.support.commands import certsync, refused
 from tests.support.copies import copied, fill_every_table, url
-from tests.support.imports import DISTRICT, empty_pdf, lists, records, select, succeed
+from tests.support.imports import DISTRICT, empty_pdf, lists, records, select, succeed, write
 from tests.support.lived_in import PASSWORD, edit_one, live_in
 from tests.support.postgres import PostgresCluster
 from tests.support.schedules import clock, scheduled, task_now, tick
@@ -39,7 +39,7 @@ async def test_the_data_go_over_and_the_service_goes_on(
 
     before, after = all_rows(here), all_rows(there)
     assert after == before
-    assert {name for name, rows in before.items() if not rows} == {"connection_event", "idempotency_key"}
+    assert {name for name, rows in before.items() if not rows} == {"idempotency_key"}
     for line in ("run_finding", "CERTSYNC_DATABASE_URL", "CERTSYNC_ENCRYPTION_KEYS", str(here.data_dir)):
         assert line in told
     assert PASSWORD not in told
@@ -50,7 +50,13 @@ async def test_the_data_go_over_and_the_service_goes_on(
         [found] = await select(factory, sa.select(sa.func.max(table.c.version).label("last")))
         highest = max(highest, found["last"] or 0)
     assert (await edit_one(factory, "2033-06-30")).version > highest
-    assert (await factory.connections.target(DISTRICT)).password == SecretStr(PASSWORD)
+    assert (await factory.attempts.load(DISTRICT)).target.password == SecretStr(PASSWORD)
+    verified = await factory.audit_verification.verify(DISTRICT)
+    assert (verified.is_intact, verified.start.sequence, verified.redacted) == (True, 1, 1), verified.breaks
+    with pytest.raises(sa.exc.IntegrityError, match="append-only"):
+        await write(factory, sa.text("DELETE FROM audit_event"))
+    with pytest.raises(sa.exc.IntegrityError, match="append-only: INSERT"):
+        await write(factory, sa.text("INSERT INTO audit_seal SELECT district_id, 0, id, '' FROM audit_event"))
     first = await succeed(factory, path)  # goes over both edits by hand, of one record
     assert len((await lists(factory, first))["overwritten"]) == 1
     stable = await records(factory)

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from app.crypto import Cipher, DecryptionError, generated_key, load_cipher, load_signing_key
+from app.crypto import Cipher, DecryptionError, generated_key, load_cipher, load_signing_key, new_key
 from app.errors import ConfigurationError
 from app.settings import Settings
+from tests.support.processes import ROOT
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 
@@ -64,6 +66,80 @@ def test_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
 def test_weak_encryption_key_is_refused(tmp_path: Path, key: bytes) -> None:
     with pytest.raises(ConfigurationError, match="32 random bytes"):
         load_cipher(Settings(data_dir=tmp_path, encryption_keys=[encoded(key)]))
+
+
+ELEVEN = bytes.fromhex("8f03c5217aee59011c94b6")
+MADE_UP = [
+    OLD,
+    bytes(range(255, 223, -1)),
+    bytes(range(0, 256, 8)),
+    ELEVEN[:8] * 4,
+    (ELEVEN * 3)[:32],
+    b"an example key that we all know!",
+    b"0123456789abcdef0123456789ABCDEF",
+]
+
+
+@pytest.mark.parametrize("key", MADE_UP, ids=range(len(MADE_UP)))
+def test_production_refuses_a_key_that_is_not_random(tmp_path: Path, key: bytes) -> None:
+    good = SecretStr(new_key())
+    for keys in ([encoded(key)], [good, encoded(key)]):
+        with pytest.raises(ConfigurationError, match=r"not random.*certsync keys generate"):
+            load_cipher(Settings(data_dir=tmp_path, environment="production", encryption_keys=keys))
+    load_cipher(Settings(data_dir=tmp_path, environment="production", encryption_keys=[good]))
+
+
+def test_a_fresh_key_is_never_refused(tmp_path: Path) -> None:
+    for _ in range(200):
+        one, other = SecretStr(new_key()), SecretStr(new_key())
+        settings = Settings(
+            data_dir=tmp_path, environment="production", encryption_keys=[one], secret_key=other
+        )
+        load_cipher(settings)
+        load_signing_key(settings)
+
+
+def test_a_key_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    keys = [encoded(NEW), encoded(OLD), encoded(NEW)]
+    with pytest.raises(ConfigurationError, match="twice"):
+        load_cipher(Settings(data_dir=tmp_path, encryption_keys=keys))
+
+
+def test_the_key_of_tokens_is_no_encryption_key(tmp_path: Path) -> None:
+    keys = [encoded(NEW), encoded(OLD)]
+    with pytest.raises(ConfigurationError, match="SECRET_KEY is one of"):
+        load_cipher(Settings(data_dir=tmp_path, encryption_keys=keys, secret_key=keys[1]))
+
+
+@pytest.mark.parametrize("key", ["k" * 40, "changeme-changeme-changeme-changeme", "0123456789" * 4])
+def test_production_refuses_a_signing_key_that_repeats_itself(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"SECRET_KEY.*certsync keys generate"):
+        load_signing_key(Settings(data_dir=tmp_path, environment="production", secret_key=SecretStr(key)))
+
+
+def test_no_key_stands_in_what_people_copy() -> None:
+    """Documentation and files to deploy with say how to make one instead."""
+    copied = [
+        *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").iterdir(),
+        *(ROOT / name for name in ("README.md", "compose.yaml", "Dockerfile", "Makefile")),
+    ]  # fmt: skip
+    for path in copied:
+        for word in re.findall(r"[A-Za-z0-9+/]{43}=", path.read_text(encoding="utf-8")):
+            assert len(base64.b64decode(word)) != 32, path
+
+
+def test_the_generated_key_is_rotated_in_its_file(tmp_path: Path) -> None:
+    """A development instance has its keys there, one a line."""
+    before = load_cipher(Settings(data_dir=tmp_path)).encrypt("secret", "here")
+    path = tmp_path / "keys" / "encryption.key"
+    path.write_text(f"{new_key()}\n{path.read_text()}\n")
+    assert load_cipher(Settings(data_dir=tmp_path)).decrypt(before, "here") == "secret"
+
+
+def test_a_cipher_does_not_show_its_keys() -> None:
+    shown = repr(Cipher([NEW])) + str(Cipher([NEW])) + str(Cipher([NEW]).key_ids)
+    for form in (NEW.hex(), base64.b64encode(NEW).decode(), repr(NEW)[2:-1]):
+        assert form not in shown
 
 
 def test_production_wants_keys_of_its_own(tmp_path: Path) -> None:

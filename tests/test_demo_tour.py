@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from app.demo.tour import SERVICE_LOG
 from tests.support.processes import ROOT, alive, until
 
 SMALL = ("--employees", "200", "--rows", "2000")
@@ -81,6 +82,7 @@ def test_a_kept_service_goes_with_the_demo(tmp_path: Path, number: signal.Signal
 def test_stopped_in_the_middle_it_stops_what_it_started(tmp_path: Path) -> None:
     directory = tmp_path / "demo"
     with demo(directory) as process:
+        until((directory / SERVICE_LOG).exists)  # imports start processes of their own, for a moment
         until(lambda: len(processes_with(str(directory))) > 1)
         process.terminate()
         output, _ = process.communicate()

@@ -57,7 +57,7 @@ def test_no_unit_stays_down_because_a_migration_failed() -> None:
 def test_no_container_may_do_more_than_it_has_to() -> None:
     assert COMPOSE.count("*certsync") == 3
     anchor = COMPOSE.partition("services:")[0]
-    for line in ("read_only: true", "cap_drop: [ALL]", "no-new-privileges:true", "/tmp:"):
+    for line in ("read_only: true", "cap_drop: [ALL]", "no-new-privileges:true", "/tmp:", "core: 0"):
         assert line in anchor
     assert re.search(r"^USER (?!0)\d+:\d+$", DOCKERFILE, re.MULTILINE)
     [volume] = re.findall(r"^VOLUME (\S+)$", DOCKERFILE, re.MULTILINE)
@@ -69,10 +69,35 @@ def test_the_units_are_hardened_alike() -> None:
     assert len(UNITS) == 3
     hardened = {path.read_text().partition("User=")[2].partition("[Install]")[0].strip() for path in UNITS}
     [lines] = hardened
-    for line in ("NoNewPrivileges=yes", "ProtectSystem=strict", "StateDirectory=certsync", "LoadCredential="):
+    for line in ("NoNewPrivileges=yes", "ProtectSystem=strict", "StateDirectory=certsync", "LimitCORE=0"):
         assert line in lines
 
 
 def test_packages_are_installed_with_their_hashes_checked() -> None:
     assert "--require-hashes" in DOCKERFILE
     assert not re.search(r"pip install(?!.*--require-hashes)", DOCKERFILE)
+
+
+def test_the_image_has_what_runs_and_nothing_else() -> None:
+    copied = set(re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE))
+    assert copied <= {"requirements/otel.txt", "alembic", "app", "workers", "LICENSE"}
+    ignored = set((ROOT / ".dockerignore").read_text(encoding="utf-8").split())
+    assert {".git", "tests", "var", "secrets"} <= ignored
+
+
+def test_every_secret_that_is_deployed_is_a_file_of_its_own() -> None:
+    """None is in a unit or in compose.yaml, and what is loaded is what the settings name."""
+    for unit in UNITS:
+        text = unit.read_text(encoding="utf-8")
+        loaded = re.findall(r"^LoadCredential=(\w+):/etc/certsync/\1$", text, re.MULTILINE)
+        named = re.findall(rf"^Environment={PREFIX}(\w+)_FILE=%d/(\w+)$", text, re.MULTILINE)
+        assert sorted(loaded) == sorted(name for _, name in named)
+        assert [name.upper() for _, name in named] == [variable for variable, _ in named]
+    mounted = re.findall(rf"{PREFIX}(\w+)_FILE: /run/secrets/(\w+)", COMPOSE)
+    for variable, name in mounted:
+        assert variable == name.upper()
+        assert f"  {name}: {{ file: ./secrets/{name} }}" in COMPOSE
+    secret = {name for name, field in Settings.model_fields.items() if "SecretStr" in repr(field.annotation)}
+    assert not {name.upper() for name in secret - {"redis_url"}} & set(
+        re.findall(rf"{PREFIX}(\w+)[:=]", COMPOSE + "".join(unit.read_text() for unit in UNITS))
+    )

@@ -11,7 +11,7 @@ from app.constants import RunStatus
 from app.factory import Factory
 from app.models import Run
 from app.models.base import utc_now
-from app.storage import due_runs
+from app.storage import due_runs, run_reports
 from app.storage.due_runs import STALE
 from tests.support.imports import DISTRICT, run_table, write
 from tests.support.queueing import add_districts, add_run, ended, working
@@ -147,6 +147,34 @@ async def test_a_job_leaves_the_rest_to_a_new_message_when_its_turn_is_over(
     async with working(service.settings):
         for run in runs:
             await ended(service, run)
+
+
+async def test_pdfs_that_are_made_again_for_an_erasure_keep_nothing_else_waiting(service: Factory) -> None:
+    """An erasure leaves those of a year's runs, all of which ended long ago; licences are urgent."""
+    done = {"status": RunStatus.SUCCEEDED, "summary": {}}
+    names = await add_districts(service, 4)
+    again, fresh, late = [
+        await add_run(service, district_id=name, ended_at=ended_at, lists_redacted_at=redacted, **done)
+        for name, ended_at, redacted in zip(
+            names, (ago(90_000), ago(2), ago(1200)), (ago(900), None, None), strict=False
+        )
+    ]
+    due = await add_run(service, district_id=names[3])
+    did = []
+    while run_id := await job._next(service):
+        did.append(run_id)
+    assert did == [late.id, due.id, fresh.id, due.id, again.id], "of what is due, the PDF follows"
+    assert (await service.runs.get(again.district_id, again.id)).report_pdf
+
+
+async def test_a_pdf_that_is_made_again_waits_since_the_erasure(factory: Factory) -> None:
+    common = {"status": RunStatus.SUCCEEDED, "ended_at": ago(9000), "lists_redacted_at": ago(60)}
+    run = await add_run(factory, **common)
+    async with factory.database.read() as session:
+        for patience, found in ((120, None), (30, run.id)):
+            waited = timedelta(seconds=patience)
+            connection = await session.connection()
+            assert await run_reports.next_report(connection, utc_now(), waited, timedelta()) == found
 
 
 async def test_a_stopping_worker_begins_nothing_more(service: Factory) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -18,6 +18,7 @@ from app.embedded_redis import EmbeddedRedis
 from app.failures import DatabaseFailed
 from app.import_lock import ANSWER_LIMIT, KEY, ImportLock
 from app.settings import Settings
+from tests.support.processes import until_async
 
 HERE = "default"
 TTL = 1.5
@@ -44,12 +45,6 @@ async def lock(
 async def holder(lock: ImportLock) -> UUID | None:
     found = await lock.holder(HERE)
     return found.run_id if found else None
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not await condition():
-            await asyncio.sleep(0.02)
 
 
 async def crash(redis_process: ChildProcess) -> None:
@@ -131,14 +126,14 @@ async def test_it_is_neither_renewed_nor_taken_again_without_the_guard(lock: Imp
     async with lock.held(HERE, run, uuid4(), guarded):
         there = False
         begun = time.monotonic()
-        await until(is_free)
+        await until_async(is_free, SECONDS)
         assert time.monotonic() - begun < TTL + SLACK
         end = time.monotonic() + 3 * RENEWAL
         while time.monotonic() < end:
             assert await is_free()
             await asyncio.sleep(0.02)
         there = True
-        await until(lambda: is_held_by(lock, run))
+        await until_async(lambda: is_held_by(lock, run), SECONDS)
     assert await is_free()
 
 
@@ -160,7 +155,7 @@ async def test_it_outlives_a_crash_of_redis(
             for file in redis._store.rglob("*.aof"):
                 file.unlink()
         again = await redis.start()
-        await until(lambda: is_held_by(lock, run))
+        await until_async(lambda: is_held_by(lock, run), SECONDS)
     assert await holder(lock) is None
     async with lock.held(HERE, run, uuid4()):  # over connections that the crash has broken
         assert await holder(lock) == run
@@ -235,5 +230,5 @@ async def test_nothing_hangs_with_redis(lock: ImportLock, redis_process: ChildPr
         return await holder(lock) is None
 
     begun = time.monotonic()
-    await until(is_free)  # the commands that nobody waited for are obeyed now
+    await until_async(is_free, SECONDS)  # the commands that nobody waited for are obeyed now
     assert time.monotonic() - begun < TTL + SLACK

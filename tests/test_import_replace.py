@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from app.constants import EmployeeStatus
 from app.factory import Factory
 from app.pipeline import difference
+from tests.support.databases import in_every_mode
 from tests.support.imports import (
     DISTRICT,
     add_district,
@@ -168,6 +169,7 @@ async def test_a_primary_choice_ends_with_its_licence(district: Factory, tmp_pat
     assert not any(item["is_primary"] for item in (await records(district))["endorsement"])
 
 
+@in_every_mode
 async def test_edits_by_hand_are_overwritten_and_listed(district: Factory, tmp_path: Path) -> None:
     rows = [ann(**ENGLISH), ann("L2"), bo(**ENGLISH)]
     await succeed(district, write_file(tmp_path, rows))
@@ -214,6 +216,7 @@ async def test_edits_by_hand_are_overwritten_and_listed(district: Factory, tmp_p
     assert run.summary["manual_edits_overwritten"] == 3
 
 
+@in_every_mode
 async def test_another_district_with_the_same_people_is_left_alone(district: Factory, tmp_path: Path) -> None:
     await add_district(district, "other")
     await district.employees.put_all("other", [ANN, BO])

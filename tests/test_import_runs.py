@@ -174,7 +174,7 @@ async def test_a_cancelled_run_is_put_back_and_taken_up_again(
     district: Factory, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def from_state(
-        fetcher: Fetcher, _district: str, _run: UUID, layout: Layout, scratch: Path, *_: object
+        fetcher: Fetcher, _run: Run, layout: Layout, scratch: Path, *_: object
     ) -> FetchedFile:
         return await fetcher.from_disk(file, layout, scratch)
 

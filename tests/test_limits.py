@@ -63,6 +63,34 @@ async def test_an_edit_that_falls_silent_is_ended_and_may_be_sent_again(
         await fall_silent_in_an_edit(postgres)
 
 
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+async def test_a_statement_that_takes_too_long_may_be_sent_again(postgres: Factory) -> None:
+    async def take_long() -> None:
+        async with postgres.database.write() as session:
+            connection = await session.connection()
+            await connection.execute(sa.text("SET LOCAL statement_timeout = '50ms'"))
+            await connection.execute(sa.text("SELECT pg_sleep(60)"))
+
+    with pytest.raises(ServiceUnavailableError):
+        await take_long()
+
+
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+async def test_who_is_ended_for_a_deadlock_may_try_again(postgres: Factory) -> None:
+    locked = asyncio.Barrier(2)
+
+    async def lock(*keys: int) -> None:
+        async with postgres.database.write() as session:
+            connection = await session.connection()
+            for key in keys:
+                await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+                if key == keys[0]:
+                    await locked.wait()
+
+    ends = await asyncio.gather(lock(1, 2), lock(2, 1), return_exceptions=True)
+    assert [type(end) for end in ends if end] == [ServiceUnavailableError]
+
+
 async def fall_silent_in_an_edit(factory: Factory) -> None:
     """Wait in an edit's transaction until the server has ended it, and go on."""
     alive = sa.text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")

@@ -87,8 +87,14 @@ async def sweep(factory: Factory) -> None:
         await due_runs.end_lost_from_disk(connection, utc_now())
 
 
+async def report(factory: Factory) -> None:
+    assert await factory.reporting.report_next(timedelta()) is None
+
+
 @pytest.mark.parametrize(
-    ("look", "queries"), [(tick, 1), (claim_next, 2), (sweep, 4)], ids=["tick", "claim_next", "sweep"]
+    ("look", "queries"),
+    [(tick, 1), (claim_next, 2), (sweep, 4), (report, 1)],
+    ids=["tick", "claim_next", "sweep", "report"],
 )
 async def test_a_look_at_which_nothing_is_due_reads_an_index(many: Factory, look: Look, queries: int) -> None:
     database = many.database

@@ -25,9 +25,18 @@ def test_every_operation_is_documented(tmp_path: Path) -> None:
         assert operation["summary"], operation["operationId"]
         assert operation["description"], operation["operationId"]
         assert operation["tags"], operation["operationId"]
+        assert {"400", "408", "414", "431"} <= operation["responses"].keys(), operation["operationId"]
         for status, response in operation["responses"].items():
             if int(status) >= 400 and status != "503":
-                assert set(response["content"]) == {"application/problem+json"}, operation["operationId"]
+                shared = document["components"]["responses"].get(response.get("$ref", "").rpartition("/")[2])
+                content = (shared or response)["content"]
+                assert set(content) == {"application/problem+json"}, operation["operationId"]
+
+
+def test_a_problem_of_the_connection_is_one(tmp_path: Path) -> None:
+    """It has no path (`test_http_smuggling.py`), and a schema that asks for one would call it none."""
+    schemas = create_app(Settings(data_dir=tmp_path)).openapi()["components"]["schemas"]
+    assert set(schemas["Problem"]["required"]) == {"type", "title", "status", "detail"}
 
 
 async def test_documentation_needs_nothing_from_elsewhere(api: Api) -> None:

@@ -36,13 +36,17 @@ asyncio.run(render_pdf(report, Path("never.pdf"), timeout=600, max_rows=6_000))
 
 
 def renderers(parent: int) -> list[int]:
-    """Return the living children of a process that render a PDF."""
+    """Return the living children of a process that render a PDF; before its exec one is like its parent."""
     pids = [
         int(pid)
         for task in Path(f"/proc/{parent}/task").glob("*/children")
         for pid in task.read_text().split()
     ]
-    return [pid for pid in pids if alive(pid) and b"render_pdf" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [
+        pid
+        for pid in pids
+        if alive(pid) and b"app.pipeline.render_pdf" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
 
 
 def has_read_all(pid: int) -> bool:

@@ -11,7 +11,8 @@ from app.constants import RunStatus
 from app.models import Run
 from tests.support.faulty_proxy import PostgresProxy
 from tests.support.openssh import OpenSshServer
-from tests.support.recovery import POLL, SECONDS, Contents, Deployment
+from tests.support.processes import until_async
+from tests.support.recovery import SECONDS, Contents, Deployment
 from tests.support.worker_process import WorkerProcess
 
 WRITERS_WAIT = 30
@@ -83,9 +84,8 @@ async def wakes_up_and_does_no_harm(
     after = await deployment.contents([name])
     deployment.go([name])
     worker.strike(signal.SIGCONT)
-    async with asyncio.timeout(SECONDS):
-        while not {"run_lost", "failure_after_end"} & {event["event"] for event in worker.events()}:
-            await asyncio.sleep(POLL)
+    ends = {"run_lost", "failure_after_end"}
+    await until_async(lambda: ends & {event["event"] for event in worker.events()}, SECONDS)
     assert await deployment.contents([name]) == after
     await deployment.check_imported_once(await deployment.ended(run), attempt=2)
     other.strike(signal.SIGTERM)

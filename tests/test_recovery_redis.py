@@ -96,9 +96,7 @@ async def test_a_worker_outlives_a_crash_of_redis_in_the_moment_in_which_it_look
 
 
 async def lock_is_back(deployment: Deployment, district_id: str) -> None:
-    async with asyncio.timeout(SECONDS):
-        while await deployment.factory.import_lock.holder(district_id) is None:
-            await asyncio.sleep(POLL)
+    await until_async(lambda: deployment.factory.import_lock.holder(district_id), SECONDS)
 
 
 async def test_two_workers_a_race_of_ticks_and_a_storm_of_messages_make_one_run(
@@ -110,9 +108,7 @@ async def test_two_workers_a_race_of_ticks_and_a_storm_of_messages_make_one_run(
         await hasty.open(worker)
     factory = hasty.factory
     run = await due_in(factory, "stormy", timedelta(seconds=2))
-    async with asyncio.timeout(SECONDS):
-        while utc_now() < run.scheduled_start:
-            await asyncio.sleep(POLL)
+    await until_async(lambda: utc_now() >= run.scheduled_start, SECONDS)
     await asyncio.gather(
         *(factory.schedule.tick(utc_now()) for _ in range(10)),
         *(factory.queue.enqueue_run(run.id, f"storm {number}") for number in range(40)),

@@ -133,7 +133,7 @@ def schedules(draw: st.DrawFn) -> tuple[str, dt.time, set[str], datetime]:
     if change is None:
         change = draw(st.datetimes(datetime(1975, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - Hypothesis takes naive bounds
     around = change + timedelta(minutes=draw(st.integers(-90, 150)))
-    time = around.astimezone(ZoneInfo(zone)).time().replace(second=0, microsecond=0)
+    time = around.astimezone(ZoneInfo(zone)).time().replace(second=0, microsecond=0, fold=0)
     days = draw(st.sets(st.sampled_from(DAYS), min_size=1))
     return zone, time, days, change - timedelta(hours=draw(st.integers(0, 24 * 8)))
 

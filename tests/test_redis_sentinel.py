@@ -1,6 +1,5 @@
 """Redis behind Sentinels, named by one URL: the primary dies, another takes over, and work goes on."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,16 +12,19 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import SSLConnection
 from redis.exceptions import RedisError
 
+from app import rate_limits
 from app.child_process import ChildProcess, start_child
 from app.embedded_redis import find_server
 from app.errors import ConfigurationError
 from app.factory import Factory
 from app.models import District
+from app.rate_limits import RateLimits
 from app.redis_client import redis_client, redis_place
 from app.services import run_reporting
 from app.settings import Settings
 from tests.support.imports import DISTRICT, TIMEZONE, empty_pdf
 from tests.support.openssh import free_port
+from tests.support.processes import until_async
 from tests.support.queueing import add_run, ended, working
 
 SECONDS = 40
@@ -77,9 +79,7 @@ class Cluster:
             text = SENTINEL.format(port=port, primary=primary, password=PASSWORD, home=self._home)
             file.write_text(text)
             await self._start(f"s{port}", str(file), "--sentinel")
-        async with asyncio.timeout(SECONDS):
-            while not await self._is_whole():
-                await asyncio.sleep(0.1)
+        await until_async(self._is_whole, SECONDS)
 
     async def _is_whole(self) -> bool:
         """Tell whether every Sentinel knows the replica and the others: only then they can agree."""
@@ -111,6 +111,23 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
         await made.stop()
 
 
+async def test_rate_limits_are_counted_by_whichever_is_the_primary(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_limits, "PAUSE", 0.1)
+    counted = RateLimits(Settings(redis_url=cluster.url, rate_limit_per_minute=60))
+    try:
+        for left in (59, 58):
+            count = await counted.take("token", "x")
+            assert count
+            assert count.left == left
+        cluster.primary.kill()
+        await cluster.primary.wait()
+        await until_async(lambda: counted.take("token", "x"), SECONDS)
+    finally:
+        await counted.close()
+
+
 async def test_work_goes_on_when_the_primary_dies(
     cluster: Cluster, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,9 +145,7 @@ async def test_work_goes_on_when_the_primary_dies(
             cluster.primary.kill()
             await cluster.primary.wait()
             run = await add_run(factory)
-            async with asyncio.timeout(SECONDS):
-                while not await factory.queue.enqueue_run(run.id, "again"):
-                    await asyncio.sleep(0.2)
+            await until_async(lambda: factory.queue.enqueue_run(run.id, "again"), SECONDS)
             await ended(factory, run)
             async with factory.import_lock.held(DISTRICT, uuid4(), uuid4()):
                 assert await factory.import_lock.holder(DISTRICT)

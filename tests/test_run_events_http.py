@@ -67,7 +67,7 @@ class Served:
 async def served(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
     monkeypatch.setattr(run_events, "POLL", 0.02)
     app = create_app(settings)
-    server = Server(app, "127.0.0.1", 0)
+    server = Server(app, settings, "127.0.0.1", 0)
     serving = asyncio.create_task(server.serve())
     await until_async(lambda: server.started)
     port = server.servers[0].sockets[0].getsockname()[1]

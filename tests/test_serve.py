@@ -1,5 +1,6 @@
 """`certsync serve --workers N`: several API processes on one port."""
 
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import pytest
 from app.migrations import upgrade
 from app.settings import Settings
 from tests.support.processes import alive, until
+from tests.support.raw_http import Raw
 from tests.support.serving import STARTS, serving, start
 
 
@@ -62,3 +64,20 @@ def test_a_port_in_use_is_told(data_dir: Path, processes: int) -> None:
         log = data_dir / "serve.log"
         assert start(data_dir, port, processes, log).wait(STARTS) == 3
         assert "in use" in log.read_text()
+
+
+def test_a_request_begins_without_what_the_one_before_it_has_set(data_dir: Path) -> None:
+    """Requests that are sent at once are served one inside the other's task by uvicorn's own default."""
+    with serving(data_dir, 2, CERTSYNC_LOG_FORMAT="json", CERTSYNC_LOG_LEVEL="DEBUG") as api:
+        sent = [
+            f"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+            for token in (api.token, "nonsense")
+        ]
+        with Raw(api.port) as raw:
+            raw.send("".join(sent) + "GET /gone HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert [answer.status for answer in raw.answers()] == [200, 401, 404]
+        until(lambda: '"status":404' in api.log.read_text().replace(" ", ""), STARTS)
+    lines = [json.loads(line) for line in api.log.read_text().splitlines() if line.startswith("{")]
+    seen = {(line["route"], line["status"]): line for line in lines if line.get("event") == "request"}
+    assert seen["/metrics", 200]["user"] == "prometheus"
+    assert not {"user", "district"} & (seen["/metrics", 401].keys() | seen[None, 404].keys())

@@ -77,7 +77,18 @@ async def test_other_file_behind_the_name_once_it_is_opened(served: Path, local:
         await refused(FileChangedWhileRead, target, local)
 
 
-@pytest.mark.parametrize("name", [NAME + "/../../etc/passwd", NAME + "x" * 300, NAME + "/"])
+NO_NAMES = {
+    "way out": NAME + "/../../etc/passwd",
+    "over 255": NAME + "x" * 300,
+    "4 KB": NAME + "x" * 4096,
+    "NUL": NAME + "\0",
+    "NUL before an extension": NAME + "\0.csv",
+    "directory": NAME + "/",
+    "C1": NAME + "\x9b2J",
+}
+
+
+@pytest.mark.parametrize("name", NO_NAMES.values(), ids=NO_NAMES)
 async def test_names_that_no_directory_has(served: Path, local: Path, name: str) -> None:
     class Liar(Files):
         async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
@@ -89,6 +100,8 @@ async def test_names_that_no_directory_has(served: Path, local: Path, name: str)
     async with serving(served, files=Liar) as target:
         failure = await refused(FileUnreadable, target, local)
     assert "not plain text" in failure.message or "name" in failure.message
+    assert failure.message.isprintable()
+    assert sorted(local.parent.iterdir()) == []
 
 
 async def test_server_without_sftp(served: Path) -> None:

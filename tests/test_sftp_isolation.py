@@ -1,6 +1,7 @@
 """Nothing of the account that the service runs under takes part in a connection."""
 
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,3 +74,68 @@ async def test_known_hosts_of_the_account_does_not_replace_the_pin(
 async def test_the_right_key_still_works(openssh_server: OpenSshServer) -> None:
     async with open_sftp(key_target(openssh_server), LIMITS) as session:
         assert session.phase is ConnectionPhase.LIST
+
+
+WATCHED = {"open", "os.listdir", "os.scandir", "socket.connect", "subprocess.Popen"}
+
+
+class Watch:
+    """What this interpreter does while a test looks: (event, its first argument or address)."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.seen: list[tuple[str, str]] = []
+        sys.addaudithook(self._note)
+
+    def _note(self, event: str, args: tuple[object, ...]) -> None:
+        if self.on and event in WATCHED:
+            self.seen.append((event, str(args[1] if event == "socket.connect" else args[0])))
+
+
+@pytest.fixture(scope="module")
+def watching() -> Watch:
+    """One for all tests: such a hook cannot be taken out again."""
+    return Watch()
+
+
+@pytest.fixture
+def watch(watching: Watch) -> Iterator[Watch]:
+    """A watch that a test turns on; it sleeps afterwards."""
+    watching.seen = []
+    yield watching
+    watching.on = False
+
+
+@pytest.mark.parametrize("credential", ["key", "password", "none"])
+async def test_no_file_of_ssh_is_opened_and_nothing_else_connected_to(
+    openssh_server: OpenSshServer,
+    home: Path,
+    agent: socket.socket,
+    credential: str,
+    watch: Watch,
+) -> None:
+    assert agent
+    target = key_target(
+        openssh_server,
+        password=SecretStr("wrong") if credential == "password" else None,
+        private_key=SecretStr(openssh_server.private_key) if credential == "key" else None,
+    )
+    watch.on = True
+    try:
+        async with open_sftp(target, LIMITS):
+            assert credential == "key"
+    except SftpAuthFailed:
+        assert credential != "key"
+    watch.on = False
+    seen = watch.seen
+    server = str((openssh_server.host, openssh_server.port))
+    assert {args for event, args in seen if event == "socket.connect"} == {server}
+    assert [args for event, args in seen if event == "subprocess.Popen"] == []
+    touched = [args for event, args in seen if event in {"open", "os.listdir", "os.scandir"}]
+    assert [path for path in touched if ".ssh" in path or "/etc/ssh" in path or str(home) in path] == []
+
+
+def test_the_watch_would_see_it(watch: Watch, home: Path) -> None:
+    watch.on = True
+    (home / ".ssh" / "config").read_text()
+    assert ("open", str(home / ".ssh" / "config")) in watch.seen

@@ -16,11 +16,11 @@ from app.failures import (
     SftpTimeout,
     SftpUnreachable,
 )
-from app.storage.sftp import SftpLimits, SftpTarget, open_sftp, scan_host_keys
+from app.storage.sftp import SftpLimits, SftpTarget, open_sftp
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.openssh import KEY_TYPES, OpenSshServer, free_port
 from tests.support.processes import until
-from tests.support.sftp import LIMITS, key_target, password_target
+from tests.support.sftp import LIMITS, key_target, offered_keys, password_target
 
 SHORT = SftpLimits(connect=0.3, login=0.3, transfer=5, max_bytes=1000)
 
@@ -103,7 +103,7 @@ async def test_right_fingerprint_does_log_in(openssh_server: OpenSshServer) -> N
 
 async def test_scan_lists_every_host_key_and_logs_nobody_in(openssh_server: OpenSshServer) -> None:
     before = len(openssh_server.log())
-    offered = await scan_host_keys(openssh_server.host, openssh_server.port, LIMITS)
+    offered = await offered_keys(openssh_server.host, openssh_server.port)
     until(lambda: openssh_server.log()[before:].count("Received disconnect") == 3, what="three tries")
 
     assert [key.fingerprint for key in offered] == [openssh_server.fingerprint(kind) for kind in KEY_TYPES]
@@ -145,7 +145,7 @@ async def test_password_at_a_server_that_takes_none() -> None:
         _KeysOnly, "127.0.0.1", 0, server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")]
     ) as server:
         port = server.get_port()
-        (offered,) = await scan_host_keys("127.0.0.1", port, LIMITS)
+        (offered,) = await offered_keys("127.0.0.1", port)
         failure = await failure_of(
             SftpTarget("127.0.0.1", port, "u", SecretStr("pw"), None, offered.fingerprint, "")
         )
@@ -158,7 +158,7 @@ async def test_login_that_never_ends() -> None:
         _Slow, "127.0.0.1", 0, server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")]
     ) as server:
         port = server.get_port()
-        (offered,) = await scan_host_keys("127.0.0.1", port, LIMITS)
+        (offered,) = await offered_keys("127.0.0.1", port)
         failure = await failure_of(
             SftpTarget("127.0.0.1", port, "u", SecretStr("pw"), None, offered.fingerprint, ""), SHORT
         )

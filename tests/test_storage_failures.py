@@ -232,11 +232,13 @@ HALF = (
 
 
 async def test_a_store_that_falls_silent_in_a_download(settings: Settings) -> None:
+    opened: list[asyncio.StreamWriter] = []
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(writer)
         await reader.readuntil(b"\r\n\r\n")
         writer.write(HALF + b"x" * 1_000_000)
         await reader.read()  # until the other side gives up
-        writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server, asyncio.timeout(SOON):
@@ -246,6 +248,9 @@ async def test_a_store_that_falls_silent_in_a_download(settings: Settings) -> No
         with pytest.raises(StorageFailed):
             _ = [chunk async for chunk in found.chunks]
         del found
+        for writer in opened:
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in opened), return_exceptions=True)
 
 
 async def test_nothing_of_the_store_is_logged(

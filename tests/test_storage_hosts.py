@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from app.constants import FileState, RunKind
-from app.database import database_url
+from app.database_urls import database_url
 from app.factory import Factory
 from app.failures import TooMuchShrink
 from app.pipeline.run import ImportRun

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -146,6 +146,19 @@ def test_no_password_is_printed() -> None:
     assert "db.example/certs" in text
     assert "queue.example:6380" in text
     assert "http://[::1]:8000/docs" in text
+
+
+def test_what_it_runs_does_not_get_the_owners_password(tmp_path: Path) -> None:
+    given: dict[str, str] = {}
+
+    def note(_host: str, _port: int, env: Mapping[str, str]) -> list[supervisor.Service]:
+        given.update(env)
+        raise ServiceFailed("that is all")
+
+    settings = Settings(data_dir=tmp_path, redis_url=SecretStr("redis://127.0.0.1:1/0"))
+    assert supervisor.run_up(settings, "127.0.0.1", 0, lambda _: None, note) == 1
+    for name in ("CERTSYNC_MIGRATION_DATABASE_URL", "CERTSYNC_MIGRATION_DATABASE_URL_FILE"):
+        assert given[name] == "", "empty is as not given"
 
 
 def test_it_says_where_things_are(start_up: StartUp) -> None:

@@ -145,9 +145,7 @@ async def test_writers_get_through_when_a_worker_was_stopped_with_the_guard_held
     await watched.said("holds")
     async with open_database(settings) as database:
         assert not await writes(database)
-        async with asyncio.timeout(30):
-            while not await writes(database):
-                await asyncio.sleep(0.1)
+        await until_async(lambda: writes(database), 30)
 
 
 @asynccontextmanager

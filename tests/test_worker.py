@@ -21,6 +21,7 @@ from app.services.runs import RunOptions
 from app.services.schedule import Schedule
 from app.settings import Settings
 from app.storage.due_runs import STALE
+from tests.support.databases import in_every_mode
 from tests.support.imports import DISTRICT
 from tests.support.processes import until_async
 from tests.support.queueing import SECONDS, add_districts, add_run, ended, working
@@ -32,6 +33,7 @@ from workers.sweep import PATIENCE, sweep
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated close:DeprecationWarning")
 
 
+@in_every_mode
 async def test_run_now_reaches_a_worker(service: Factory) -> None:
     task = Task(
         district_id=DISTRICT,
@@ -135,6 +137,7 @@ async def test_run_waits_when_redis_is_away(settings: Settings, tmp_path: Path) 
         await factory.close()
 
 
+@in_every_mode
 async def test_a_scheduled_run_reaches_a_worker(service: Factory) -> None:
     with time_machine.travel(utc_now() - timedelta(days=3)):
         task = await create(service)

@@ -76,13 +76,9 @@ async def test_it_goes_on_with_its_run_and_takes_others_when_redis_is_back(
         else:
             redis_process.process.send_signal(signal.SIGCONT)
         other = await add_run(service, district_id=names[1])
-        async with asyncio.timeout(SLACK):
-            while not await service.queue.enqueue_run(other.id, uuid4().hex):
-                await asyncio.sleep(0.1)
+        await until_async(lambda: service.queue.enqueue_run(other.id, uuid4().hex), SLACK)
         assert (await ended(service, other)).failure_code == "sftp_not_configured"
-        async with asyncio.timeout(SLACK):
-            while not await service.queue.live_workers():
-                await asyncio.sleep(0.1)
+        await until_async(service.queue.live_workers, SLACK)
         assert (await service.runs.get(names[0], long.id)).ended_at is None
         ends.set()
         assert (await ended(service, long)).attempt == 1

@@ -58,9 +58,11 @@ async def _next(factory: Factory) -> UUID | None:
     """Do what comes next and return the run that it was for; None when there is nothing to do.
 
     Imports come before reports: licences are urgent, and a PDF takes longer than most imports. But no
-    report waits for ever.
+    report waits for ever, but for those that the erasure of a person has made again, by the hundred.
     """
     report = factory.reporting.report_next
     return (
-        await report(REPORT_PATIENCE) or await factory.execution.execute_next() or await report(timedelta())
+        await report(REPORT_PATIENCE, redacted=False)
+        or await factory.execution.execute_next()
+        or await report(timedelta())
     )

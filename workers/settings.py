@@ -18,14 +18,20 @@ from app.factory import Factory
 from app.job_queue import QUEUE, RUN_JOB, deserialize, queue_redis, serialize
 from app.redis_client import close_sentinels
 from app.settings import Settings
+from app.transport import warn_of_clear_connections
 from app.watchdog import signs_of_life
+from workers.expire import expire
+from workers.forget import forget
 from workers.metrics import serve_metrics
 from workers.run_import import TURN, run_import
+from workers.seal import seal
 from workers.sweep import sweep
 from workers.tick import recompute, tick
 
 TICK_SECONDS = {0, 15, 30, 45}
 SWEEP_SECONDS = {5, 20, 35, 50}
+SEAL_SECONDS = {10, 40}
+FORGET_MINUTE, EXPIRE_MINUTE, FORGET_SECOND = 37, 47, 25
 CHORE_SLOTS = 8
 """Jobs beside the runs: tick, sweep, and messages that are about to be given back."""
 CHORE_LIMIT = 60
@@ -88,6 +94,7 @@ def create_worker(settings: Settings) -> Worker:
         closing = ctx["closing"] = AsyncExitStack()
         factory = ctx["factory"] = Factory(settings, connections=connections(settings))
         closing.push_async_callback(factory.close)
+        warn_of_clear_connections(settings)
         closing.callback(serve_metrics(settings, factory.run_metrics))
         ctx["executing"] = set()
         await recompute(factory)
@@ -101,6 +108,9 @@ def create_worker(settings: Settings) -> Worker:
         cron_jobs=[
             cron(tick, second=TICK_SECONDS, run_at_startup=True, timeout=CHORE_LIMIT),
             cron(sweep, second=SWEEP_SECONDS, run_at_startup=True, timeout=CHORE_LIMIT),
+            cron(seal, second=SEAL_SECONDS, timeout=CHORE_LIMIT),
+            cron(forget, minute=FORGET_MINUTE, second=FORGET_SECOND, timeout=CHORE_LIMIT),
+            cron(expire, minute=EXPIRE_MINUTE, second=FORGET_SECOND, timeout=CHORE_LIMIT),
         ],
         on_startup=startup,
         on_shutdown=shutdown,

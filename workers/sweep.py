@@ -9,6 +9,7 @@ from app.errors import ServiceUnavailableError
 from app.factory import Factory
 from app.logs import trace
 from app.models.base import utc_now
+from app.reach import everywhere
 from app.services.idempotency import KEPT
 from app.services.run_reporting import report_lease
 from app.services.schedule import MESSAGES
@@ -29,7 +30,8 @@ log = structlog.get_logger()
 async def sweep(ctx: dict[str, Any]) -> None:
     """Nudge waiting runs whose message was lost, runs whose worker died, and ended runs without a report."""
     try:
-        await _sweep(ctx["factory"])
+        with everywhere():
+            await _sweep(ctx["factory"])
     except ServiceUnavailableError:  # the next sweep follows in seconds
         log.info("sweep_put_off", reason="the database is busy")
     except Exception as error:  # noqa: BLE001 - arq would log its message, which can quote a row

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Query, Response
 from sqlalchemy import Row
 
-from app.api.dependencies import FactoryDep, IfMatch, Viewer
+from app.api.dependencies import FactoryDep, IfMatch, RecordsReader
 from app.api.idempotency import KEYED, IdempotencyDep
 from app.api.import_lock import Editor
 from app.api.pages import PageOf
@@ -27,7 +27,7 @@ router = api_router("certifications", tag="Certifications")
 
 @router.get("", summary="List certifications")
 async def list_certifications(
-    caller: Viewer, factory: FactoryDep, query: Annotated[CertificationQuery, Query()]
+    caller: RecordsReader, factory: FactoryDep, query: Annotated[CertificationQuery, Query()]
 ) -> PageOf[CertificationOut]:
     """Certifications of the district, by default in the order of their ids."""
     page = await factory.certifications.page(caller.district, query.page)
@@ -61,7 +61,7 @@ async def create_certification(
     "/{certification_id}", summary="Read one of the certifications", responses=problems(NotFoundError)
 )
 async def get_certification(
-    caller: Viewer, factory: FactoryDep, certification_id: UUID, response: Response
+    caller: RecordsReader, factory: FactoryDep, certification_id: UUID, response: Response
 ) -> CertificationOut:
     """One certification, with the `ETag` of the version."""
     row = await factory.certifications.get(caller.district, certification_id)

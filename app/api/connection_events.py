@@ -1,25 +1,48 @@
 """Routes of connection events."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Query
+from fastapi.responses import StreamingResponse
 
-from app.api.dependencies import FactoryDep, Viewer
+from app.api.dependencies import ConnectionReader, FactoryDep
+from app.api.downloads import download
 from app.api.pages import PageOf
 from app.api.router import api_router
-from app.api.schemas.queries import ConnectionEventQuery
-from app.api.schemas.sftp_connection import EventOut
+from app.api.schemas.connection_events import EventOut
+from app.api.schemas.queries import ConnectionEventFilters, ConnectionEventQuery
 
 router = api_router("connection-events", tag="Connection")
+MEDIA_TYPE = "application/jsonl"
 
 
 @router.get("", summary="List attempts to connect")
 async def list_connection_events(
-    caller: Viewer, factory: FactoryDep, query: Annotated[ConnectionEventQuery, Query()]
+    caller: ConnectionReader, factory: FactoryDep, query: Annotated[ConnectionEventQuery, Query()]
 ) -> PageOf[EventOut]:
-    """Attempts to use the connection, by imports and tests; by default the newest first.
+    """Attempts to use the connection, and changes of it; by default the newest first.
 
     Host and user are encrypted where they are stored, so a list cannot be filtered or searched by them.
     """
-    page = await factory.connections.events(caller.district, query.page)
+    page = await factory.connection_events.page(caller.district, query.page)
     return PageOf[EventOut].model_validate(page)
+
+
+@router.get(
+    ".jsonl",
+    summary="Export attempts to connect",
+    response_class=StreamingResponse,
+    responses={200: {"description": "The file.", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}},
+)
+async def export_connection_events(
+    caller: ConnectionReader, factory: FactoryDep, query: Annotated[ConnectionEventFilters, Query()]
+) -> StreamingResponse:
+    """Every event of the list as JSON lines, the oldest first: one object a line, as the list shows it."""
+    events = factory.connection_events.export(caller.district, query.model_dump(exclude_none=True))
+
+    async def lines() -> AsyncIterator[str]:
+        async for event in events:
+            yield EventOut.model_validate(event).model_dump_json() + "\n"
+
+    return download(lines(), MEDIA_TYPE, "connection-events.jsonl")

@@ -1,25 +1,22 @@
-"""What handlers ask for: the parts of the process, and the caller in a sufficient role."""
+"""What handlers ask for: the parts of the process, and a caller who may do it."""
 
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 import structlog
 from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.constants import EVERY_DISTRICT, Role
-from app.errors import ForbiddenError
+from app.access import Caller, Scope, unauthorized
+from app.audit_source import LONGEST_ADDRESS, Source, enter
+from app.constants import EVERY_DISTRICT, AuditInterface
 from app.factory import Factory
-from app.services.districts import district_exists
-from app.services.tokens import Caller, read_token, unauthorized
-
-RANK = {Role.VIEWER: 1, Role.HR: 2, Role.ADMIN: 3}
-"""Each role may do what those before it may. `ops` is not among them: it sees no personal data."""
+from app.reach import enter_district
 
 bearer = HTTPBearer(
     scheme_name="bearer",
     bearerFormat="JWT",
-    description="A token with the claims `sub`, `district` and `role`; `certsync token` issues one.",
+    description="A token of the identity provider, a service token, or one of `certsync token`.",
     auto_error=False,
 )
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
@@ -34,44 +31,60 @@ def get_factory(request: Request) -> Factory:
 FactoryDep = Annotated[Factory, Depends(get_factory)]
 
 
-def read_caller(factory: FactoryDep, credentials: Credentials) -> Caller:
-    """Return whom the bearer token speaks for; raises UnauthorizedError without a valid one."""
+async def read_caller(factory: FactoryDep, credentials: Credentials) -> Caller:
+    """Return whom the bearer token speaks for; raises UnauthorizedError without a valid one.
+
+    From here on the request reaches the rows of the caller's district and no others.
+    """
     if credentials is None:
         raise unauthorized()
-    return read_token(factory.signing_key, credentials.credentials)
+    caller = await factory.authentication.caller(credentials.credentials)
+    enter_district(None if caller.district == EVERY_DISTRICT else caller.district)
+    return caller
 
 
 AnyCaller = Annotated[Caller, Depends(read_caller)]
 
 
-def at_least(role: Role) -> Callable[..., Awaitable[Caller]]:
-    """Return the dependency that lets pass only callers of this role or a higher one, of a known district."""
+@dataclass(frozen=True)
+class Needs:
+    """The rule of a route: only callers with this scope pass. Every route has one (docs/permissions.md)."""
 
-    async def authorize(factory: FactoryDep, caller: AnyCaller, request: Request) -> Caller:
-        if RANK.get(caller.role, 0) < RANK[role]:
-            raise ForbiddenError(f"This needs the role `{role.value}`; your token has `{caller.role.value}`.")
-        if not await district_exists(factory.database, caller.district):
-            raise unauthorized("The token is for a district that is not here. Ask for a new one.")
-        request.state.log = who = {"district": caller.district, "user": caller.user}
+    scope: Scope
+
+    async def __call__(self, caller: AnyCaller, request: Request, factory: FactoryDep) -> Caller:
+        """Return the caller; raises ForbiddenError."""
+        caller.check(self.scope)
+        who = {"district": caller.district, "user": caller.user}
+        request.state.log = who
+        route = str(request.scope["route"].path_format)
+        request.state.reading = factory.token_reads.reading(caller, request.method, route)
         structlog.contextvars.bind_contextvars(**who)
+        enter(
+            Source(
+                caller.user,
+                AuditInterface.API,
+                address=request.client.host[:LONGEST_ADDRESS] if request.client else None,
+                request_id=request.state.request_id,
+                token_id=caller.service_token,
+            )
+        )
         return caller
 
-    return authorize
 
-
-async def authorize_operator(caller: AnyCaller, request: Request) -> Caller:
-    """Let pass only who watches the whole deployment; other roles see their district."""
-    if caller.role is not Role.OPS or caller.district != EVERY_DISTRICT:
-        raise ForbiddenError(f"This needs the role `ops`; your token has `{caller.role.value}`.")
-    request.state.log = who = {"user": caller.user}
-    structlog.contextvars.bind_contextvars(**who)
-    return caller
-
-
-Viewer = Annotated[Caller, Depends(at_least(Role.VIEWER))]
-Hr = Annotated[Caller, Depends(at_least(Role.HR))]
-Admin = Annotated[Caller, Depends(at_least(Role.ADMIN))]
-Operator = Depends(authorize_operator)
+RecordsReader = Annotated[Caller, Depends(Needs(Scope.RECORDS_READ))]
+RecordsWriter = Annotated[Caller, Depends(Needs(Scope.RECORDS_WRITE))]
+EmployeesReader = Annotated[Caller, Depends(Needs(Scope.EMPLOYEES_READ))]
+EmployeesWriter = Annotated[Caller, Depends(Needs(Scope.EMPLOYEES_WRITE))]
+TasksReader = Annotated[Caller, Depends(Needs(Scope.TASKS_READ))]
+TasksWriter = Annotated[Caller, Depends(Needs(Scope.TASKS_WRITE))]
+RunsReader = Annotated[Caller, Depends(Needs(Scope.RUNS_READ))]
+RunsStarter = Annotated[Caller, Depends(Needs(Scope.RUNS_START))]
+ConnectionReader = Annotated[Caller, Depends(Needs(Scope.CONNECTION_READ))]
+ConnectionWriter = Annotated[Caller, Depends(Needs(Scope.CONNECTION_WRITE))]
+TokensManager = Annotated[Caller, Depends(Needs(Scope.TOKENS_MANAGE))]
+AuditReader = Annotated[Caller, Depends(Needs(Scope.AUDIT_READ))]
+Operator = Annotated[Caller, Depends(Needs(Scope.DEPLOYMENT_READ))]
 
 IfMatch = Annotated[
     str | None,

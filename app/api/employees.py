@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from app.api.dependencies import Admin, FactoryDep, IfMatch, Viewer
+from app.api.dependencies import EmployeesReader, EmployeesWriter, FactoryDep, IfMatch
 from app.api.idempotency import KEYED, IdempotencyDep
 from app.api.pages import PageOf
 from app.api.problems import problems
@@ -23,7 +23,7 @@ router = api_router("employees", tag="Employees")
 
 @router.get("", summary="List employees")
 async def list_employees(
-    caller: Viewer, factory: FactoryDep, query: Annotated[EmployeeQuery, Query()]
+    caller: EmployeesReader, factory: FactoryDep, query: Annotated[EmployeeQuery, Query()]
 ) -> PageOf[EmployeeOut]:
     """Employees of the district, by default by number."""
     page = await factory.employees.page(caller.district, query.page)
@@ -32,7 +32,7 @@ async def list_employees(
 
 @router.post("/bulk", summary="Add or replace many employees", responses={**problems(ConflictError), **KEYED})
 async def put_employees(
-    caller: Admin, factory: FactoryDep, body: EmployeeBulk, idempotency: IdempotencyDep
+    caller: EmployeesWriter, factory: FactoryDep, body: EmployeeBulk, idempotency: IdempotencyDep
 ) -> BulkCounts:
     """Store up to 10,000 employees, by number: all of them or, if one is wrong, none.
 
@@ -45,7 +45,7 @@ async def put_employees(
 
 @router.get(BY_NUMBER, summary="Read an employee", responses=problems(NotFoundError))
 async def get_employee(
-    caller: Viewer, factory: FactoryDep, employee_number: Code, response: Response
+    caller: EmployeesReader, factory: FactoryDep, employee_number: Code, response: Response
 ) -> EmployeeOut:
     """One employee, with the `ETag` of the version."""
     employee = await factory.employees.get(caller.district, employee_number)
@@ -61,7 +61,7 @@ async def get_employee(
     },
 )
 async def put_employee(
-    caller: Admin,
+    caller: EmployeesWriter,
     factory: FactoryDep,
     employee_number: Code,
     body: EmployeePut,
@@ -83,7 +83,7 @@ async def put_employee(
     responses=problems(NotFoundError, ConflictError, PreconditionFailedError),
 )
 async def delete_employee(
-    caller: Admin, factory: FactoryDep, employee_number: Code, if_match: IfMatch = None
+    caller: EmployeesWriter, factory: FactoryDep, employee_number: Code, if_match: IfMatch = None
 ) -> None:
     """Remove an employee who holds no certification. One who left the district is `terminated` instead."""
     await factory.employees.delete(caller.district, employee_number, if_match)

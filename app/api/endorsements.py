@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Query, Response
 from sqlalchemy import Row
 
-from app.api.dependencies import FactoryDep, IfMatch, Viewer
+from app.api.dependencies import FactoryDep, IfMatch, RecordsReader
 from app.api.idempotency import KEYED, IdempotencyDep
 from app.api.import_lock import Editor
 from app.api.pages import PageOf
@@ -27,7 +27,7 @@ router = api_router("endorsements", tag="Endorsements")
 
 @router.get("", summary="List endorsements")
 async def list_endorsements(
-    caller: Viewer, factory: FactoryDep, query: Annotated[EndorsementQuery, Query()]
+    caller: RecordsReader, factory: FactoryDep, query: Annotated[EndorsementQuery, Query()]
 ) -> PageOf[EndorsementOut]:
     """Endorsements of the district, by default in the order of their ids."""
     page = await factory.endorsements.page(caller.district, query.page)
@@ -59,7 +59,7 @@ async def create_endorsement(
 
 @router.get("/{endorsement_id}", summary="Read one of the endorsements", responses=problems(NotFoundError))
 async def get_endorsement(
-    caller: Viewer, factory: FactoryDep, endorsement_id: UUID, response: Response
+    caller: RecordsReader, factory: FactoryDep, endorsement_id: UUID, response: Response
 ) -> EndorsementOut:
     """One endorsement, with the `ETag` of the version."""
     row = await factory.endorsements.get(caller.district, endorsement_id)

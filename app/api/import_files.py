@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from app.api.dependencies import FactoryDep, Viewer
+from app.api.dependencies import FactoryDep, RunsReader
 from app.api.pages import PageOf
 from app.api.router import api_router
 from app.api.schemas.import_files import ImportFileOut
@@ -15,7 +15,7 @@ router = api_router("import-files", tag="Files")
 
 @router.get("", summary="List retained files")
 async def list_import_files(
-    caller: Viewer,
+    caller: RunsReader,
     factory: FactoryDep,
     query: Annotated[ImportFileQuery, Query()],
 ) -> PageOf[ImportFileOut]:

@@ -4,15 +4,15 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from app.api.dependencies import FactoryDep, Hr, Viewer
+from app.access import Caller
+from app.api.dependencies import FactoryDep, RecordsReader, RecordsWriter
 from app.api.router import api_router
 from app.api.schemas.import_lock import ImportLockOut
-from app.services.tokens import Caller
 
 router = api_router("import-lock", tag="Certifications")
 
 
-async def get_editor(caller: Hr, factory: FactoryDep) -> Caller:
+async def get_editor(caller: RecordsWriter, factory: FactoryDep) -> Caller:
     """Return the caller if nothing keeps writers of records out; raises CertificationUpdateInProgressError.
 
     A dependency, so that it answers before the body is validated: there is no use in correcting a body that
@@ -27,7 +27,7 @@ Editor = Annotated[Caller, Depends(get_editor)]
 
 
 @router.get("", summary="Read the import lock")
-async def get_import_lock(caller: Viewer, factory: FactoryDep) -> ImportLockOut:
+async def get_import_lock(caller: RecordsReader, factory: FactoryDep) -> ImportLockOut:
     """Whether the district's certifications and endorsements are being replaced, by which run, since when.
 
     While `locked` every write to them answers 423.

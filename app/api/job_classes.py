@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from app.api.dependencies import Admin, FactoryDep, IfMatch, Viewer
+from app.api.dependencies import EmployeesReader, EmployeesWriter, FactoryDep, IfMatch
 from app.api.pages import PageOf
 from app.api.problems import problems
 from app.api.router import api_router
@@ -22,7 +22,7 @@ router = api_router("job-classes", tag="Job classes")
 
 @router.get("", summary="List job classes")
 async def list_job_classes(
-    caller: Viewer, factory: FactoryDep, query: Annotated[JobClassQuery, Query()]
+    caller: EmployeesReader, factory: FactoryDep, query: Annotated[JobClassQuery, Query()]
 ) -> PageOf[JobClassOut]:
     """Job classes of the district, by default by code."""
     page = await factory.job_classes.page(caller.district, query.page)
@@ -30,7 +30,9 @@ async def list_job_classes(
 
 
 @router.get(BY_CODE, summary="Read a job class", responses=problems(NotFoundError))
-async def get_job_class(caller: Viewer, factory: FactoryDep, code: Code, response: Response) -> JobClassOut:
+async def get_job_class(
+    caller: EmployeesReader, factory: FactoryDep, code: Code, response: Response
+) -> JobClassOut:
     """One job class, with the `ETag` of the version."""
     job_class = await factory.job_classes.get(caller.district, code)
     return tagged(response, JobClassOut.model_validate(job_class))
@@ -45,7 +47,7 @@ async def get_job_class(caller: Viewer, factory: FactoryDep, code: Code, respons
     },
 )
 async def put_job_class(
-    caller: Admin,
+    caller: EmployeesWriter,
     factory: FactoryDep,
     code: Code,
     body: JobClassPut,
@@ -67,6 +69,8 @@ async def put_job_class(
     summary="Delete a job class",
     responses=problems(NotFoundError, ConflictError, PreconditionFailedError),
 )
-async def delete_job_class(caller: Admin, factory: FactoryDep, code: Code, if_match: IfMatch = None) -> None:
+async def delete_job_class(
+    caller: EmployeesWriter, factory: FactoryDep, code: Code, if_match: IfMatch = None
+) -> None:
     """Remove a job class that nobody is in."""
     await factory.job_classes.delete(caller.district, code, if_match)

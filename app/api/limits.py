@@ -9,10 +9,11 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.access import unauthorized
 from app.api.problems import BodyRefusedError, problem_response
-from app.errors import AppError, OverloadedError, PayloadTooLargeError, TookTooLongError, UnauthorizedError
+from app.api.security_headers import STATIC
+from app.errors import AppError, OverloadedError, PayloadTooLargeError, TookTooLongError
 from app.logs import trace
-from app.services.tokens import read_token, unauthorized
 
 MAX_BODY_BYTES = 8 * 1024**2
 """The largest legitimate body, 10,000 employees, is about 4 MB."""
@@ -30,8 +31,9 @@ TRIALS = ("/sftp-connection/test", "/sftp-connection/scan")
 TRIAL_LIMIT = 120.0
 RETRY_SECONDS = 2
 TOO_LARGE = f"A body may have up to {MAX_BODY_BYTES // 1024**2} MiB. Send it in smaller parts."
-UNCOUNTED = ("/health/", "/metrics")
-"""Who watches the service must get through, above all when it has too much to do."""
+UNCOUNTED = ("/health/", "/metrics", f"{STATIC}/")
+"""Who watches the service must get through, above all when it has too much to do. The scripts of `/docs` cost
+nothing, and who takes them slowly, without a token, must not take places away."""
 STREAM = "/events"
 """End of the paths of streams, whose number has a bound of its own (`RunEvents.check_room`)."""
 
@@ -125,7 +127,7 @@ class BodyLimit:
             return
         announced = Headers(scope=scope).get("content-length", "")
         expected = int(announced) if announced.isdecimal() else 0
-        if refusal := self._refusal(scope, expected, large=False):
+        if refusal := await self._refusal(scope, expected, large=False):
             await problem_response(refusal, scope["path"])(scope, receive, send)
             return
         received = 0
@@ -136,7 +138,7 @@ class BodyLimit:
             nonlocal received, large
             message = await receive()
             received += len(message.get("body", b""))
-            if refusal := self._refusal(scope, received, large=large):
+            if refusal := await self._refusal(scope, received, large=large):
                 raise BodyRefusedError(refusal)
             if received > LARGE_BODY_BYTES and not large:
                 large = True
@@ -148,22 +150,22 @@ class BodyLimit:
         finally:
             self._large -= large
 
-    def _refusal(self, scope: Scope, size: int, *, large: bool) -> AppError | None:
+    async def _refusal(self, scope: Scope, size: int, *, large: bool) -> AppError | None:
         """Return why a body of this size is not taken; `large` is one that was taken as such."""
         if size > MAX_BODY_BYTES:
             return PayloadTooLargeError(TOO_LARGE)
         if size > LARGE_BODY_BYTES and not large:
-            return _stranger(scope) or (overloaded() if self._large >= LARGE_BODIES else None)
+            return await _stranger(scope) or (overloaded() if self._large >= LARGE_BODIES else None)
         return None
 
 
-def _stranger(scope: Scope) -> AppError | None:
+async def _stranger(scope: Scope) -> AppError | None:
     """Return why nobody is known to send this request; None if its token is one of ours."""
     scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return unauthorized()
     try:
-        read_token(scope["app"].state.factory.signing_key, token)
-    except UnauthorizedError as error:
+        await scope["app"].state.factory.authentication.caller(token)
+    except AppError as error:
         return error
     return None

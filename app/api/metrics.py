@@ -7,7 +7,7 @@ from fastapi.responses import PlainTextResponse
 
 from app.api.dependencies import FactoryDep, Operator
 from app.api.problems import problems
-from app.errors import ForbiddenError, UnauthorizedError
+from app.errors import ForbiddenError, RateLimitedError, UnauthorizedError
 from app.metrics import exposition
 
 Accept = Annotated[str, Header(include_in_schema=False)]
@@ -19,10 +19,9 @@ router = APIRouter(tags=["Operations"])
     "/metrics",
     summary="Figures for a monitoring system",
     response_class=PlainTextResponse,
-    dependencies=[Operator],
-    responses=problems(UnauthorizedError, ForbiddenError),
+    responses=problems(UnauthorizedError, ForbiddenError, RateLimitedError),
 )
-async def get_metrics(factory: FactoryDep, accept: Accept = "") -> Response:
+async def get_metrics(_caller: Operator, factory: FactoryDep, accept: Accept = "") -> Response:
     """Return metrics in Prometheus' text format, or in OpenMetrics' when asked; needs the role `ops`.
 
     What is true of the whole deployment comes from the database and is the same from every process; what is

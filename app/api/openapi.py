@@ -6,17 +6,26 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from app.access import ROLE_SCOPES
 from app.api.problems import MEDIA_TYPE, problems
+from app.api.rules import Rule, rules
 from app.api.schemas.problem import Problem
-from app.errors import BadRequestError, PayloadTooLargeError
+from app.errors import (
+    AddressTooLongError,
+    BadRequestError,
+    HeadersTooLargeError,
+    PayloadTooLargeError,
+    RequestTimeoutError,
+)
 
 SUMMARY = "Keeps teacher licences in a school district's ERP true."
 DESCRIPTION = """
 Imports the state's licence file over SFTP, matches it to a district's active employees, replaces their
 certifications and endorsements, and says exactly what happened.
 
-* **Authentication**: `Authorization: Bearer <JWT>`; `certsync token` issues one. A token is for one district
-  and one role (`viewer`, `hr`, `admin`), and sees nothing of another district.
+* **Authentication**: `Authorization: Bearer …` with a token of the identity provider, a service token, or in
+  development one of `certsync token`. A token is for one district and sees nothing of another. People have a
+  role (`viewer`, `hr`, `admin`), programs the scopes that their service token was given.
 * **Errors** are `application/problem+json` (RFC 9457); the `type` is the address of a page that explains it.
 * **Lists** answer `items` and `next_cursor`. They take `limit` and `cursor`, `sort` (a field, or `-field` for
   descending), `q` (keywords) and filters, all of which must hold. Instants need an offset; in an address its
@@ -36,8 +45,12 @@ TAGS = [
         "description": "How the state's server is reached, and every attempt to.",
     },
     {"name": "Files", "description": "Licence files that are kept."},
+    {"name": "Service tokens", "description": "How integrators' programs sign in."},
+    {"name": "Audit", "description": "Who did what to which record."},
     {"name": "Operations", "description": "Whether the service is up."},
 ]
+CONNECTION = (BadRequestError, RequestTimeoutError, AddressTooLongError, HeadersTooLargeError)
+"""What any request can meet before it is known for which operation it is (`cli/http_protocol.py`)."""
 ETAG = {
     "description": "The version, for `If-Match`.",
     "schema": {"type": "string"},
@@ -59,15 +72,26 @@ def add_openapi(app: FastAPI) -> None:
                     tags=TAGS,
                     routes=app.routes,
                     license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
-                )
+                ),
+                rules(app),
             )
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign] # the way the framework documents
 
 
-def _mend(document: dict[str, Any]) -> dict[str, Any]:
-    """Give every error response its real media type and schema, and every body its two own errors."""
+def _mend(document: dict[str, Any], needed: list[Rule]) -> dict[str, Any]:
+    """Give every error response its real media type and schema, and every body its two own errors.
+
+    And every operation what it needs: a scope stands where OpenAPI 3.1 lets names of roles stand.
+    """
+    for rule in needed:
+        if rule.scope and (operation := document["paths"][rule.path].get(rule.method.lower())):
+            operation["security"] = [{"bearer": [rule.scope.value]}]
+            allowed = ", ".join(f"`{role}`" for role, scopes in ROLE_SCOPES.items() if rule.scope in scopes)
+            operation["description"] += (
+                f"\n\nNeeds the scope `{rule.scope}`, which these roles have: {allowed}."
+            )
     schemas = document["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
@@ -85,9 +109,19 @@ def _mend(document: dict[str, Any]) -> dict[str, Any]:
                 response["content"] = content
             elif "version" in _schema(document, response).get("properties", {}):
                 response["headers"] = {"ETag": ETAG}
-        operation["responses"] = dict(sorted(responses.items()))
+    _add_connection(document, content)
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
+
+
+def _add_connection(document: dict[str, Any], content: dict[str, Any]) -> None:
+    """Give every operation the errors of the connection, unless it has that status already."""
+    shared = document["components"]["responses"] = {}
+    for status, response in problems(*CONNECTION).items():
+        shared[f"Refused{status}"] = {"description": response["description"], "content": content}
+    for operation in _operations(document):
+        refused = {name[-3:]: {"$ref": f"#/components/responses/{name}"} for name in shared}
+        operation["responses"] = dict(sorted((refused | operation["responses"]).items()))
 
 
 def _has_own_shape(response: dict[str, Any]) -> bool:

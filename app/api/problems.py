@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from app import errors
 from app.api.schemas.problem import Problem
+from app.api.security_headers import page_policy
 from app.errors import AppError, FieldError
 from app.logs import trace
 from app.storage.conflicts import conflict_of
@@ -63,14 +64,14 @@ def plain(message: str) -> str:
     return message.removeprefix("Value error, ")
 
 
-def problem_response(error: AppError, instance: str) -> JSONResponse:
-    """Return the answer for `error`, met at the path `instance`."""
+def problem_response(error: AppError, instance: str | None) -> JSONResponse:
+    """Return the answer for `error`, met at the path `instance`; None where no path could be read."""
     body: dict[str, Any] = {
         "type": f"/problems/{error.slug}",
         "title": error.title,
         "status": error.status,
         "detail": error.detail,
-        "instance": instance,
+        **({"instance": instance} if instance is not None else {}),
         **error.extra,
     }
     if error.errors:
@@ -156,4 +157,5 @@ async def explain_problem(slug: str) -> HTMLResponse:
     problem = next((each for each in catalogue() if each.slug == slug), None)
     if problem is None:
         raise errors.NotFoundError("There is no problem of this name.")
-    return HTMLResponse(TEMPLATES.get_template("problem.html.j2").render(problem=problem))
+    page = TEMPLATES.get_template("problem.html.j2").render(problem=problem)
+    return HTMLResponse(page, headers={"Content-Security-Policy": page_policy(page)})

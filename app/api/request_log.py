@@ -73,6 +73,8 @@ class RequestLog:
                 if status:  # none: the client left before
                     metrics = scope["app"].state.factory.request_metrics
                     metrics.answered(scope["method"], route, status, answered - began)
+                    if reading := scope["state"].get("reading"):
+                        scope["app"].state.factory.token_reads.end(reading, status)
                 level = logging.DEBUG if route in PROBES and status < BAD_REQUEST else logging.INFO
                 log.log(
                     level,

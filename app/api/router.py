@@ -2,11 +2,13 @@
 
 from fastapi import APIRouter, Depends, Request
 
+from app.api.json_body import JsonRoute
 from app.api.problems import problems
 from app.api.schemas.queries import REPEATABLE
 from app.errors import (
     FieldError,
     ForbiddenError,
+    RateLimitedError,
     ServiceUnavailableError,
     UnauthorizedError,
     ValidationFailedError,
@@ -27,10 +29,17 @@ async def refuse_repeated(request: Request) -> None:
 
 def api_router(noun: str, *, tag: str) -> APIRouter:
     """Return a router for `/api/v1/<noun>` that documents what every route can answer."""
-    shared = problems(UnauthorizedError, ForbiddenError, ValidationFailedError, ServiceUnavailableError)
+    shared = problems(
+        UnauthorizedError,
+        ForbiddenError,
+        ValidationFailedError,
+        RateLimitedError,
+        ServiceUnavailableError,
+    )
     return APIRouter(
         prefix=f"{BASE}/{noun}" if noun else BASE,
         tags=[tag],
         responses=shared,
         dependencies=[Depends(refuse_repeated)],
+        route_class=JsonRoute,
     )

@@ -9,18 +9,44 @@ from fastapi import Header, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from app.api.dependencies import FactoryDep, Viewer
+from app.api.dependencies import FactoryDep, RunsReader
 from app.api.problems import problems
 from app.api.router import api_router
-from app.constants import FINAL_STATUSES
+from app.constants import FINAL_STATUSES, RunPhase
 from app.errors import NotFoundError, ServiceUnavailableError
 from app.services.run_events import Place, RunEvent
 
 router = api_router("", tag="Runs")
 
 MEDIA_TYPE = "text/event-stream"
+
+
+def described(name: str, **data: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an event and of its data, as the framework has it (OpenAPI 3.2, `itemSchema`)."""
+    content = {"type": "object", "required": list(data), "properties": data, "additionalProperties": False}
+    fields = {
+        "event": {"const": name},
+        "id": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": content},
+    }
+    return {"type": "object", "required": list(fields), "properties": fields}
+
+
+PHASE = {"enum": [None, *(phase.value for phase in RunPhase)]}
+FAILURE = {
+    "type": ["object", "null"],
+    "required": ["code", "message"],
+    "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+}
+EVENT = {
+    "oneOf": [
+        described("phase", phase=PHASE, attempt={"type": "integer", "minimum": 0}),
+        described("progress", phase=PHASE, progress={"type": "integer", "minimum": 0, "maximum": 100}),
+        described("end", status={"enum": sorted(FINAL_STATUSES)}, failure=FAILURE),
+    ]
+}
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The stream.", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
+    200: {"description": "The stream.", "content": {MEDIA_TYPE: {"itemSchema": EVENT}}},
     204: {"description": "`Last-Event-ID` is the end of the run: nothing will follow."},
     **problems(NotFoundError, ServiceUnavailableError),
 }
@@ -42,7 +68,7 @@ LastEventId = Annotated[
     responses=RESPONSES,
 )
 async def follow_run(
-    caller: Viewer, factory: FactoryDep, run_id: UUID, last_event_id: LastEventId = None
+    caller: RunsReader, factory: FactoryDep, run_id: UUID, last_event_id: LastEventId = None
 ) -> Response:
     """Send what happens to a run as server-sent events until it has ended.
 

@@ -41,7 +41,8 @@ CHANGES_COLUMNS = (
     "manual_edit_at",
 )
 REJECTED_COLUMNS = ("line", "column", "value", "reason")
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""OWASP's list (CSV injection); the last four are the first ones in full width, which some languages type."""
 
 
 async def report_json(service: RunService, run: Run, report: dict[str, Any]) -> AsyncIterator[str]:
@@ -145,5 +146,5 @@ def _line(cells: Iterable[object]) -> str:
 
 
 def _harmless(cell: object) -> object:
-    """Keep a spreadsheet from running a cell as a formula (OWASP: CSV injection)."""
+    """Keep a spreadsheet from running a cell as a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell

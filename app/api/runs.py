@@ -7,7 +7,8 @@ from uuid import UUID
 from fastapi import Query, Response
 from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 
-from app.api.dependencies import Admin, FactoryDep, Viewer
+from app.api.dependencies import FactoryDep, RunsReader, RunsStarter
+from app.api.downloads import attachment, download
 from app.api.idempotency import KEYED, IdempotencyDep
 from app.api.pages import PageOf
 from app.api.problems import problems
@@ -15,19 +16,28 @@ from app.api.router import BASE, api_router
 from app.api.run_exports import changes_csv, rejected_csv, report_json, skipped_csv
 from app.api.schemas.queries import RunQuery
 from app.api.schemas.runs import RunOut, RunRequest
-from app.errors import NotFoundError, ReportNotReadyError, RunInProgressError, RunNotCancellableError
+from app.errors import (
+    ExpiredError,
+    NotFoundError,
+    ReportNotReadyError,
+    RunInProgressError,
+    RunNotCancellableError,
+)
 from app.models import Run
 from app.services.runs import RunOptions
 
 router = api_router("", tag="Runs")
 
 
-def media(media_type: str, schema: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses=` of a route that answers a file of this type, or 404 until there is one."""
+Responses = dict[int | str, dict[str, Any]]
+
+
+def media(media_type: str, schema: dict[str, Any] | None = None) -> Responses:
+    """Return the `responses=` of a route that answers a part of a report, or 404 until there is one."""
     content = {media_type: {"schema": schema or {"type": "string"}}}
     return {
         200: {"description": "The file.", "content": content},
-        **problems(NotFoundError, ReportNotReadyError),
+        **problems(NotFoundError, ReportNotReadyError, ExpiredError),
     }
 
 
@@ -38,7 +48,7 @@ def media(media_type: str, schema: dict[str, Any] | None = None) -> dict[int | s
     responses={**problems(NotFoundError, RunInProgressError), **KEYED},
 )
 async def run_task_now(
-    caller: Admin,
+    caller: RunsStarter,
     factory: FactoryDep,
     task_id: UUID,
     response: Response,
@@ -64,7 +74,7 @@ async def run_task_now(
 
 @router.get("/runs", summary="List runs")
 async def list_runs(
-    query: Annotated[RunQuery, Query()], caller: Viewer, factory: FactoryDep
+    query: Annotated[RunQuery, Query()], caller: RunsReader, factory: FactoryDep
 ) -> PageOf[RunOut]:
     """Runs of the district, by default the one with the latest scheduled start first."""
     page = await factory.runs.page(caller.district, query.page)
@@ -72,7 +82,7 @@ async def list_runs(
 
 
 @router.get("/runs/{run_id}", summary="Get a run", responses=problems(NotFoundError))
-async def get_run(caller: Viewer, factory: FactoryDep, run_id: UUID) -> RunOut:
+async def get_run(caller: RunsReader, factory: FactoryDep, run_id: UUID) -> RunOut:
     """Return a run with its phase, progress and figures; ask again to follow it."""
     return RunOut.of(await factory.runs.get(caller.district, run_id))
 
@@ -83,7 +93,9 @@ async def get_run(caller: Viewer, factory: FactoryDep, run_id: UUID) -> RunOut:
     summary="Cancel a run",
     responses={**problems(NotFoundError, RunNotCancellableError), **KEYED},
 )
-async def cancel_run(caller: Admin, factory: FactoryDep, run_id: UUID, idempotency: IdempotencyDep) -> RunOut:
+async def cancel_run(
+    caller: RunsStarter, factory: FactoryDep, run_id: UUID, idempotency: IdempotencyDep
+) -> RunOut:
     """End a run that waits, or that has not begun to replace records. Nothing of the district has changed.
 
     What was under way stops within a second or two. Of a scheduled run only this occurrence is left out.
@@ -97,13 +109,14 @@ async def cancel_run(caller: Admin, factory: FactoryDep, run_id: UUID, idempoten
     response_class=FileResponse,
     responses=media("application/pdf", {"type": "string", "format": "binary"}),
 )
-async def get_report_pdf(caller: Viewer, factory: FactoryDep, run_id: UUID) -> Response:
+async def get_report_pdf(caller: RunsReader, factory: FactoryDep, run_id: UUID) -> Response:
     """Return the summary report; it may come a little after the run ends."""
     pdf, name = await factory.runs.pdf(caller.district, run_id), f"import-report-{run_id}.pdf"
     if isinstance(pdf, Path):
         return FileResponse(pdf, media_type="application/pdf", filename=name)
-    headers = {"Content-Length": str(pdf.size), "Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(pdf.chunks, headers=headers, media_type="application/pdf")
+    answer = download(pdf.chunks, "application/pdf", name)
+    answer.headers["Content-Length"] = str(pdf.size)
+    return answer
 
 
 @router.get(
@@ -112,7 +125,7 @@ async def get_report_pdf(caller: Viewer, factory: FactoryDep, run_id: UUID) -> R
     response_class=StreamingResponse,
     responses=media("application/json", {"type": "object"}),
 )
-async def get_report_json(caller: Viewer, factory: FactoryDep, run_id: UUID) -> StreamingResponse:
+async def get_report_json(caller: RunsReader, factory: FactoryDep, run_id: UUID) -> StreamingResponse:
     """Return the same facts as the PDF, with every list whole."""
     run, report = await factory.runs.report(caller.district, run_id)
     return StreamingResponse(report_json(factory.runs, run, report), media_type="application/json")
@@ -124,10 +137,10 @@ async def get_report_json(caller: Viewer, factory: FactoryDep, run_id: UUID) -> 
     response_class=StreamingResponse,
     responses=media("text/csv"),
 )
-async def get_skipped_csv(caller: Viewer, factory: FactoryDep, run_id: UUID) -> StreamingResponse:
+async def get_skipped_csv(caller: RunsReader, factory: FactoryDep, run_id: UUID) -> StreamingResponse:
     """Return a line for each candidate of each skipped employee, with what disagreed."""
     run = await factory.runs.ended(caller.district, run_id)
-    return StreamingResponse(skipped_csv(factory.runs, run), media_type="text/csv")
+    return download(skipped_csv(factory.runs, run), "text/csv", f"skipped-{run_id}.csv")
 
 
 @router.get(
@@ -136,10 +149,10 @@ async def get_skipped_csv(caller: Viewer, factory: FactoryDep, run_id: UUID) -> 
     response_class=StreamingResponse,
     responses=media("text/csv"),
 )
-async def get_rejected_csv(caller: Viewer, factory: FactoryDep, run_id: UUID) -> StreamingResponse:
+async def get_rejected_csv(caller: RunsReader, factory: FactoryDep, run_id: UUID) -> StreamingResponse:
     """Return a line for each row of the file that could not be read, with the reason."""
     run = await factory.runs.ended(caller.district, run_id)
-    return StreamingResponse(rejected_csv(factory.runs, run), media_type="text/csv")
+    return download(rejected_csv(factory.runs, run), "text/csv", f"rejected-{run_id}.csv")
 
 
 @router.get(
@@ -148,22 +161,26 @@ async def get_rejected_csv(caller: Viewer, factory: FactoryDep, run_id: UUID) ->
     response_class=StreamingResponse,
     responses=media("text/csv"),
 )
-async def get_changes_csv(caller: Viewer, factory: FactoryDep, run_id: UUID) -> StreamingResponse:
+async def get_changes_csv(caller: RunsReader, factory: FactoryDep, run_id: UUID) -> StreamingResponse:
     """Return a line for each record added or removed, and for each field changed, employee by employee.
 
     `manual_edit_by` and `manual_edit_at` tell of an edit by hand that the import went over, or of a
     preview, would go over; of an added record it is a deletion. report.json has the same as `changes`.
     """
     run = await factory.runs.ended(caller.district, run_id)
-    return StreamingResponse(changes_csv(factory.runs, run), media_type="text/csv")
+    return download(changes_csv(factory.runs, run), "text/csv", f"changes-{run_id}.csv")
 
 
 @router.get(
     "/runs/{run_id}/error-log",
     summary="Error log of a failed connection",
     response_class=PlainTextResponse,
-    responses=media("text/plain"),
+    responses={
+        200: {"description": "The file.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        **problems(NotFoundError),
+    },
 )
-async def get_error_log(caller: Viewer, factory: FactoryDep, run_id: UUID) -> PlainTextResponse:
+async def get_error_log(caller: RunsReader, factory: FactoryDep, run_id: UUID) -> PlainTextResponse:
     """Return what an administrator needs to find out why the connection failed; it has no secret."""
-    return PlainTextResponse(await factory.runs.error_log(caller.district, run_id))
+    text = await factory.runs.error_log(caller.district, run_id)
+    return PlainTextResponse(text, headers=attachment(f"error-log-{run_id}.txt"))

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from app.api.dependencies import Admin, FactoryDep, IfMatch, Viewer
+from app.api.dependencies import FactoryDep, IfMatch, TasksReader, TasksWriter
 from app.api.idempotency import KEYED, IdempotencyDep
 from app.api.pages import PageOf
 from app.api.problems import problems
@@ -21,7 +21,7 @@ router = api_router("tasks", tag="Tasks")
 
 @router.get("", summary="List tasks")
 async def list_tasks(
-    caller: Viewer, factory: FactoryDep, query: Annotated[TaskQuery, Query()]
+    caller: TasksReader, factory: FactoryDep, query: Annotated[TaskQuery, Query()]
 ) -> PageOf[TaskOut]:
     """Tasks of the district, by default the newest first."""
     page = await factory.tasks.page(caller.district, query.page)
@@ -30,7 +30,11 @@ async def list_tasks(
 
 @router.post("", status_code=201, summary="Add a task", responses=KEYED)
 async def create_task(
-    caller: Admin, factory: FactoryDep, body: TaskCreate, response: Response, idempotency: IdempotencyDep
+    caller: TasksWriter,
+    factory: FactoryDep,
+    body: TaskCreate,
+    response: Response,
+    idempotency: IdempotencyDep,
 ) -> TaskOut:
     """Set an import up. `Location` is its address. An inactive task runs only when it is told to."""
 
@@ -43,7 +47,7 @@ async def create_task(
 
 
 @router.get("/{task_id}", summary="Read a task", responses=problems(NotFoundError))
-async def get_task(caller: Viewer, factory: FactoryDep, task_id: UUID, response: Response) -> TaskOut:
+async def get_task(caller: TasksReader, factory: FactoryDep, task_id: UUID, response: Response) -> TaskOut:
     """One task, with the `ETag` of the version."""
     task = await factory.tasks.get(caller.district, task_id)
     return tagged(response, TaskOut.model_validate(task))
@@ -53,7 +57,7 @@ async def get_task(caller: Viewer, factory: FactoryDep, task_id: UUID, response:
     "/{task_id}", summary="Change a task", responses=problems(NotFoundError, PreconditionFailedError)
 )
 async def change_task(
-    caller: Admin,
+    caller: TasksWriter,
     factory: FactoryDep,
     task_id: UUID,
     body: TaskPatch,
@@ -72,6 +76,8 @@ async def change_task(
     summary="Delete a task",
     responses=problems(NotFoundError, PreconditionFailedError),
 )
-async def delete_task(caller: Admin, factory: FactoryDep, task_id: UUID, if_match: IfMatch = None) -> None:
+async def delete_task(
+    caller: TasksWriter, factory: FactoryDep, task_id: UUID, if_match: IfMatch = None
+) -> None:
     """Remove a task. Its runs and their reports stay."""
     await factory.tasks.delete(caller.district, task_id, if_match)

@@ -2,16 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
+from sqlalchemy import Row
 
-from app.models import District, Run
+from app.models import District, Run, ServiceToken
 from app.pipeline.inspection import Inspection
 from app.pipeline.report import notice
+from app.services.audit_verification import Verified
+from app.services.encryption_keys import KeyRole, KeyUse, Loss, Rotation
 from app.storage.table_copy import Content
+from app.storage.token_reads import Counts
 
+if TYPE_CHECKING:
+    from app.services.person_erasure import Wish
+    from app.services.personal_data import Found
+
+REFUSED_SHOWN = 5
 DELIMITERS = {",": "comma", "\t": "tab", "|": "pipe", ";": "semicolon"}
 
 
@@ -24,12 +35,88 @@ def districts_table(districts: Sequence[District]) -> Table:
     return table
 
 
+def service_tokens_table(tokens: Sequence[ServiceToken], reads: Mapping[UUID, Mapping[str, Counts]]) -> Table:
+    """Return service tokens as a table, with what each read in the last 30 days."""
+    table = Table("Id", "Name", "Scopes", "Created", "Expires", "Revoked", "Last used", "Read in 30 days")
+    for token in tokens:
+        table.add_row(
+            str(token.id),
+            escape(token.name),
+            " ".join(token.scopes),
+            f"{token.created_at:%Y-%m-%d} by {escape(token.created_by)}",
+            f"{token.expires_at:%Y-%m-%d %H:%M}",
+            f"{token.revoked_at:%Y-%m-%d} by {escape(token.revoked_by or '')}" if token.revoked_at else "",
+            f"{token.last_used_at:%Y-%m-%d %H:%M}" if token.last_used_at else "",
+            "\n".join(
+                f"{kind}: {counts.records:,} in {counts.requests:,}"
+                for kind, counts in reads.get(token.id, {}).items()
+            ),
+        )
+    return table
+
+
 def contents_table(contents: Mapping[str, Content]) -> Table:
     """Return what tables of a database hold as a table."""
     table = Table("Table", Column("Rows", justify="right"), "Checksum, the same on both sides")
     for name, held in contents.items():
         table.add_row(name, f"{held.rows:,}", f"{held.checksum:032x}")
     return table
+
+
+def keys_table(uses: Sequence[KeyUse]) -> Table:
+    """Return the keys as a table."""
+    table = Table("Key id", "CERTSYNC_ENCRYPTION_KEYS", Column("Stored values", justify="right"))
+    for use in uses:
+        table.add_row(use.key_id, use.role.value, f"{use.values:,}")
+    return table
+
+
+def rotation_told(rotation: Rotation) -> str:
+    """Return what a rotation did, and what is left to do."""
+    primary, *others = rotation.uses
+    told = [
+        f"{rotation.renewed:,} values were encrypted anew. {primary.values:,} are under {primary.key_id} now."
+    ]
+    unused = ", ".join(use.key_id for use in others if use.role is KeyRole.OTHER and not use.values)
+    if unused:
+        told.append(
+            f"Not used any more: {unused}. Take it out of CERTSYNC_ENCRYPTION_KEYS once every process has "
+            f"{primary.key_id} first, and keep it with the backups of before: they need it."
+        )
+    for use in others:
+        if use.role is KeyRole.OTHER and use.values:
+            told.append(
+                f"{use.values:,} values are under {use.key_id} still. Unless they are named below, a process "
+                f"that has not {primary.key_id} first saved them: restart it, and type this again."
+            )
+        if use.role is KeyRole.MISSING:
+            told.append(
+                f"{use.values:,} values are under {use.key_id}, which is not in the list: add that key. If "
+                f"it is lost for good: certsync keys discard {use.key_id}"
+            )
+    if rotation.refused:
+        told.append(
+            f"{len(rotation.refused):,} values do not decrypt: they were altered, or moved from elsewhere. "
+            "Find out how, or restore a backup; certsync keys discard KEY_ID removes them. The first: "
+            + ", ".join(rotation.refused[:REFUSED_SHOWN])
+        )
+    return "\n".join(told)
+
+
+def loss_told(loss: Loss, key_id: str, *, confirmed: bool) -> str:
+    """Return what a lost key takes with it."""
+    if not (loss.districts or loss.texts):
+        return f"Everything under {key_id} decrypts. Nothing was removed."
+    what = f"under {key_id}, which nobody can read any more"
+    told = [
+        f"{'Removed' if confirmed else 'To be removed'}, {what}:",
+        f"  connections of {len(loss.districts):,} districts: {', '.join(loss.districts) or 'none'}",
+        f"  texts of connection events and error logs: {loss.texts:,}",
+        "Those districts save their connections again; until then their imports fail as sftp_not_configured."
+        if confirmed
+        else f"Nothing was removed yet. If the key is lost for good: certsync keys discard {key_id} --yes",
+    ]
+    return "\n".join(told)
 
 
 def show_inspection(out: Console, path: Path, found: Inspection) -> None:
@@ -104,3 +191,67 @@ def show_run(out: Console, run: Run, pdf: str | None) -> None:
             out.print(told)
     if pdf is not None:
         out.print(pdf, soft_wrap=True, highlight=False, markup=False)
+
+
+def audit_table(events: Sequence[Row[Any]]) -> Table:
+    """Return audit events as a table."""
+    table = Table("At (UTC)", "Who", "Over", "From", "What", "Record", "Link")
+    for event in events:
+        record = event.record_id or ("redacted" if event.content is None else "")
+        table.add_row(
+            f"{event.at:%Y-%m-%d %H:%M:%S}",
+            escape(event.actor),
+            event.interface,
+            escape(event.address or ""),
+            event.action,
+            escape(f"{event.record_type} {record}".rstrip()),
+            "" if event.sequence is None else str(event.sequence),
+        )
+    return table
+
+
+def verified_told(result: Verified) -> str:
+    """Return what a verification found."""
+    told = [
+        (
+            f"{result.district_id}: {'intact' if result.is_intact else 'NOT INTACT'}, {result.links:,} links "
+            f"after {result.start.sequence:,}, head {result.head.sequence}:{result.head.hash}"
+        ),
+        *(f"  link {each.sequence} {each.text} ({each.fault})" for each in result.breaks),
+    ]
+    if result.more_breaks:
+        told.append(f"  and {result.more_breaks:,} more")
+    if result.redacted:
+        told.append(f"  {result.redacted:,} events were redacted: that they happened is sealed, not of whom")
+    if result.late:
+        told.append(
+            f"  {result.late:,} events were sealed over an hour late: look at the clocks, and at them"
+        )
+    if result.unsealed:
+        told.append(
+            f"  {result.unsealed:,} events are not sealed yet, the oldest of "
+            f"{result.oldest_unsealed:%Y-%m-%d %H:%M}"
+        )
+    return "\n".join(told)
+
+
+def person_told(found: "Found", wish: "Wish", *, erased: bool) -> str:
+    """Return what an erasure took away, or would take away, and of which number; without a name."""
+    number = found.person.number
+    who = "somebody who is no employee" if number is None else f"employee {escape(number)}"
+    lines = [f"  {name:<20} {count:>9,}" for name, count in found.counts().items()]
+    if not found.anything:
+        return f"Nothing is stored of {who}."
+    unreadable = sum(searched.unreadable for searched in found.files)
+    notes = [f"{unreadable:,} of the kept files cannot be read and may name anybody."] if unreadable else []
+    if erased:
+        kept = found.naming_files and not wish.delete_files
+        notes += ["The kept licence files were left; they name the person until they expire."] if kept else []
+        notes += ["PDFs are made again without them. Backups have everything still: see personal-data.md."]
+        return "\n".join([f"Erased of {who}:", *lines, *notes])
+    notes += ["Nothing was erased. With --yes it is; before that, take an export if you need one."]
+    if found.naming_files and wish.delete_files is None:
+        notes += ["Say what becomes of the kept licence files: --delete-files or --keep-files."]
+    if found.status == "active" and not wish.even_if_active:
+        notes += ["The employee is active: --even-if-active is needed."]
+    return "\n".join([f"Would be erased of {who}:", *lines, *notes])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli import console
-from app.cli.common import District, ExistingFile, out, with_factory
+from app.cli.common import District, ExistingFile, out, read_layout_text, with_factory
 from app.constants import DEFAULT_DISTRICT, RunKind
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def set_layout(
     file: Annotated[Path | None, typer.Argument(help="A layout as TOML; without it, the state's.")] = None,
 ) -> None:
     """Read the district's licence files by a layout of its own, or again by the one of its state."""
-    toml = file.read_text(encoding="utf-8") if file else None
+    toml = read_layout_text(file) if file else None
     with_factory(lambda factory: factory.districts.set_layout(district, toml))
     out.print(f"{district} now has {'a layout of its own' if toml else 'the layout of its state'}.")
 
@@ -72,7 +72,7 @@ def load_employees(file: ExistingFile, district: District = DEFAULT_DISTRICT) ->
         await factory.districts.get(district)
         return await factory.employees.put_all(district, [item.model_dump() for item in items])
 
-    counts = with_factory(load)
+    counts = with_factory(load, district=district)
     told = f"{counts.created:,} created, {counts.updated:,} updated, {counts.unchanged:,} unchanged."
     out.print(told, highlight=False)
 
@@ -90,7 +90,7 @@ def load_job_classes(file: ExistingFile, district: District = DEFAULT_DISTRICT) 
             await factory.job_classes.put(district, item.code, item.title, item.certification_required, None)
         return len(items)
 
-    out.print(f"{with_factory(load)} job classes loaded.")
+    out.print(f"{with_factory(load, district=district)} job classes loaded.")
 
 
 def inspect(
@@ -102,9 +102,7 @@ def inspect(
     from app.pipeline.layout import load_layout, parse_layout
 
     path = Path(layout)
-    chosen = (
-        parse_layout(path.read_text(encoding="utf-8"), path.stem) if path.is_file() else load_layout(layout)
-    )
+    chosen = parse_layout(read_layout_text(path), path.stem) if path.is_file() else load_layout(layout)
     console.show_inspection(out, file, inspect_file(file, chosen))
 
 
@@ -124,6 +122,8 @@ def import_file(
     from app.services.runs import RunOptions
 
     options = RunOptions(RunKind.PREVIEW if preview else RunKind.IMPORT, accept_shrink)
-    run, pdf = with_factory(lambda factory: import_local_file(factory, out, file, district, user, options))
+    run, pdf = with_factory(
+        lambda factory: import_local_file(factory, out, file, district, user, options), district=district
+    )
     console.show_run(out, run, pdf)
     raise typer.Exit(0 if run.summary is not None else 1)

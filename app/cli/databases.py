@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.cli import console
 from app.cli.common import load_settings, out
-from app.database import database_url
+from app.database_urls import database_url
 from app.errors import ConfigurationError
 from app.settings import Settings
 
@@ -67,7 +67,7 @@ def backup(
 
 def _postgresql(settings: Settings, url: str) -> Settings:
     """Return settings of which only the database is another one; wrong usage unless it is PostgreSQL."""
-    target = settings.model_copy(update={"database_url": SecretStr(url)})
+    target = settings.model_copy(update={"database_url": SecretStr(url), "migration_database_url": None})
     try:
         backend = database_url(target).get_backend_name()
     except ConfigurationError:

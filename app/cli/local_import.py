@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from app.constants import FINAL_STATUSES
 from app.factory import Factory
 from app.models import Run
+from app.pipeline.text_format import visible
 from app.services.runs import RunOptions
 
 POLL = 0.2  # seconds between two looks at the run's progress
@@ -23,7 +24,7 @@ async def import_local_file(
     Raises RunInProgressError while another run of the district is unfinished, NotFoundError for an
     unknown district.
     """
-    description = f"{options.kind.capitalize()} of {file.name}"[:200]
+    description = f"{options.kind.capitalize()} of {visible(file.name)}"[:200]
     run = await factory.runs.start_local(district, description, user, options)
     work = asyncio.create_task(_work(factory, run.id, file))
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))

@@ -7,13 +7,14 @@ import asyncio
 import json
 import os
 import sys
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli import data, databases
-from app.cli.common import District, load_settings, out, with_factory
+from app.child_process import forbid_core_dumps
+from app.cli import audit, connection_events, data, databases, person, service_tokens
+from app.cli.common import District, harmless, load_settings, out, parse_span, with_factory
+from app.cli.keys import keys
 from app.constants import DEFAULT_DISTRICT, EVERY_DISTRICT, Role
 from app.errors import AppError, ConfigurationError, DatabaseCopyError
 from app.failures import RunFailure
@@ -34,6 +35,11 @@ cli = typer.Typer(
 cli.add_typer(data.districts, name="districts")
 cli.add_typer(data.employees, name="employees")
 cli.add_typer(data.job_classes, name="job-classes")
+cli.add_typer(person.cli, name="person")
+cli.add_typer(service_tokens.cli, name="service-tokens")
+cli.add_typer(keys, name="keys")
+cli.add_typer(audit.audit, name="audit")
+cli.add_typer(connection_events.connection_events, name="connection-events")
 cli.command()(data.inspect)
 cli.command("import")(data.import_file)
 cli.command()(databases.copy_to)
@@ -45,7 +51,11 @@ def up(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Run everything on this machine: migrations, Redis, the API and a worker, until Ctrl-C."""
     from app.supervisor import run_up
 
-    raise typer.Exit(run_up(load_settings(), host, port, prepare_database))
+    def prepare(settings: Settings) -> None:
+        prepare_database(settings)
+        with_factory(_check_keys, settings)
+
+    raise typer.Exit(run_up(load_settings(), host, port, prepare))
 
 
 @cli.command()
@@ -60,10 +70,10 @@ def serve(
     from app.main import create_app
 
     settings = load_settings()
-    with_factory(_nothing)  # what is wrong with the set-up is said here, not in a traceback of the server
+    with_factory(_check_keys)  # what is wrong with the set-up is said here, not in a traceback of the server
     if workers > 1:
         raise typer.Exit(run_servers(host, port, workers))
-    run_server(create_app(settings), host, port, inherited)
+    run_server(create_app(settings), settings, host, port, inherited)
 
 
 @cli.command()
@@ -71,12 +81,16 @@ def worker() -> None:
     """Run a worker, which executes runs; several may run beside each other."""
     from workers.settings import run_worker
 
-    with_factory(_nothing)
+    with_factory(_check_keys)
     asyncio.run(run_worker(load_settings()))
 
 
 async def _nothing(_factory: "Factory") -> None:
     return None
+
+
+async def _check_keys(factory: "Factory") -> None:
+    await factory.keys.check()
 
 
 def prepare_database(settings: Settings) -> None:
@@ -108,26 +122,16 @@ def token(
     """Issue a token, signed with this instance's key; the last line is the token alone."""
     from app.services.tokens import issue_token
 
-    lifetime = parse_ttl(ttl)
+    lifetime = parse_span(ttl)
 
     async def issue(factory: "Factory") -> str:
         scope = EVERY_DISTRICT if role is Role.OPS else (await factory.districts.get(district)).id
         try:
-            return issue_token(factory.signing_key, user, role, scope, lifetime)
+            return issue_token(factory.authentication.signing_key, user, role, scope, lifetime)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--user") from error
 
     sys.stdout.write(with_factory(issue) + "\n")
-
-
-def parse_ttl(text: str) -> timedelta:
-    """Return the span of a text such as 30m, 24h or 90d."""
-    units = {"m": "minutes", "h": "hours", "d": "days"}
-    if text[:-1].isdecimal() and text[-1:] in units and len(text) <= len("36500d"):
-        span = timedelta(**{units[text[-1]]: int(text[:-1])})
-        if timedelta() < span <= timedelta(days=36500):
-            return span
-    raise typer.BadParameter("give a number and a unit, such as 30m, 24h or 90d", param_hint="--ttl")
 
 
 @cli.command()
@@ -144,6 +148,7 @@ def main() -> None:
     from app.pipeline.layout import LayoutError
 
     os.umask(0o077)  # whatever is written here holds personal data
+    forbid_core_dumps()
     try:
         cli()
     except (ConfigurationError, DatabaseCopyError, LayoutError) as error:
@@ -160,5 +165,5 @@ def _place(loc: tuple[str | int, ...]) -> str:
 
 def fail(message: str) -> None:
     """End with a message and exit code 1."""
-    sys.stderr.write(f"certsync: {message}\n")
+    sys.stderr.write(f"certsync: {harmless(message)}\n")
     sys.exit(1)

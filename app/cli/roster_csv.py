@@ -14,6 +14,7 @@ from app.errors import ConfigurationError, FieldError, ValidationFailedError
 Item = TypeVar("Item", bound=BaseModel)
 
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
+MORE = "has more cells than the header; put a cell with a comma in it in quotation marks"
 SHOWN = 20
 """Faults printed of a file that has more."""
 
@@ -54,6 +55,9 @@ def _read(path: Path, model: type[Item]) -> tuple[list[tuple[int, Item]], list[F
             reader = csv.DictReader(file, strict=True)
             _check_header(path, reader.fieldnames or [], model)
             for row in reader:
+                if None in row:
+                    faults.append(FieldError((f"line {reader.line_num}",), MORE, "more_cells"))
+                    continue
                 try:
                     items.append((reader.line_num, model(**_values(row, model))))
                 except ValidationError as error:

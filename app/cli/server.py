@@ -9,8 +9,11 @@ from functools import partial
 import uvicorn
 from fastapi import FastAPI
 
+from app.api.security_headers import security_headers
+from app.cli.http_protocol import BoundedProtocol
 from app.local_address import base_url
 from app.metrics import counting_together
+from app.settings import Settings
 from app.supervisor import Service, ServiceFailed, Supervisor, say
 from app.watchdog import signs_of_life, start_watched
 
@@ -25,7 +28,7 @@ BACKLOG = 2048
 class Server(uvicorn.Server):
     """Ends the streams of run events when it is told to stop: it would wait for them otherwise."""
 
-    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+    def __init__(self, app: FastAPI, settings: Settings, host: str, port: int) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -33,6 +36,15 @@ class Server(uvicorn.Server):
                 port=port,
                 log_config=None,
                 access_log=False,
+                http=partial(  # type: ignore[arg-type] # it is called, and nothing else
+                    BoundedProtocol,
+                    most=settings.max_connections,
+                    headers=security_headers(production=settings.environment == "production"),
+                ),
+                ws="none",
+                server_header=False,
+                reset_contextvars=True,  # what one request of a connection has set is not for the next
+                forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
                 timeout_graceful_shutdown=STOP_SECONDS,
             )
         )
@@ -49,12 +61,12 @@ class Server(uvicorn.Server):
             await super().serve(sockets)
 
 
-def run_server(app: FastAPI, host: str, port: int, inherited: int | None = None) -> None:
+def run_server(app: FastAPI, settings: Settings, host: str, port: int, inherited: int | None = None) -> None:
     """Serve until SIGINT or SIGTERM; exits with `STARTUP_FAILURE` when it could not begin.
 
     `inherited` is the number of a socket that listens already, instead of host and port.
     """
-    server = Server(app, host, port)
+    server = Server(app, settings, host, port)
     with contextlib.suppress(KeyboardInterrupt):  # it has stopped in order and raises the signal once more
         server.run([socket.socket(fileno=inherited)] if inherited is not None else None)
     if not server.started:

@@ -14,6 +14,7 @@ _IN_PROGRESS = sa.text("status = 'in_progress'")
 _WAITING = sa.text("status = 'waiting'")
 _UNREPORTED = sa.text("report_pdf IS NULL AND status IN ('succeeded', 'failed')")
 _UNFINISHED = sa.text("status IN ('waiting', 'in_progress')")
+_WITH_LISTS = sa.text("lists_expired_at IS NULL")
 
 
 class Run(SQLModel, table=True):
@@ -37,6 +38,13 @@ class Run(SQLModel, table=True):
         sa.Index("ix_run_waiting", "scheduled_start", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
         sa.Index("ix_run_unreported", "ended_at", sqlite_where=_UNREPORTED, postgresql_where=_UNREPORTED),
         sa.Index(None, "ended_at"),
+        sa.Index(
+            "ix_run_with_lists",
+            "district_id",
+            "ended_at",
+            sqlite_where=_WITH_LISTS,
+            postgresql_where=_WITH_LISTS,
+        ),
         sa.Index(None, "district_id", "scheduled_start", "id"),
     )
 
@@ -80,6 +88,12 @@ class Run(SQLModel, table=True):
     report_pdf: str | None = Field(default=None, max_length=200, description="Name of the stored PDF.")
     report_tries: int = 0
     report_tried_at: datetime | None = None
+    lists_expired_at: datetime | None = Field(
+        default=None, description="When its findings and its PDF were deleted, since their time was over."
+    )
+    lists_redacted_at: datetime | None = Field(
+        default=None, description="When lines of a person were last removed from its findings."
+    )
     created_at: datetime = Field(default_factory=utc_now)
     request_id: str | None = Field(default=None, max_length=64, description="The request that started it.")
     traceparent: str | None = Field(

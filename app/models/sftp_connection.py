@@ -1,19 +1,19 @@
-"""The connection to the state's server, and what became of each attempt to use it."""
+"""The connection to the state's server: how it is reached, how it stands, and what is proposed for it."""
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from app.constants import ConnectionPhase
-from app.models.base import district_field, enum_type, utc_now
-
-_FAILED = sa.text("NOT succeeded")
+from app.models.base import district_field, utc_now
 
 
 class SftpConnection(SQLModel, table=True):
-    """How a district reaches the state's server; what identifies or opens it is encrypted (I11)."""
+    """How a district reaches the state's server; what identifies or opens it is encrypted (I11).
+
+    The host key has one pin, and a second one while the state announces another key (B4).
+    """
 
     __tablename__ = "sftp_connection"
 
@@ -24,29 +24,44 @@ class SftpConnection(SQLModel, table=True):
     password_encrypted: str | None = Field(default=None, sa_type=sa.Text)
     private_key_encrypted: str | None = Field(default=None, sa_type=sa.Text)
     fingerprint_encrypted: str = Field(sa_type=sa.Text)
+    fingerprint_since: datetime | None = None
+    announced_fingerprint_encrypted: str | None = Field(default=None, sa_type=sa.Text)
+    announced_from: date | None = None
+    announced_since: datetime | None = None
     directory: str = Field(max_length=1024)
     updated_by: str = Field(max_length=200)
     updated_at: datetime = Field(default_factory=utc_now)
     version: int = Field(sa_type=sa.BigInteger)
 
 
-class ConnectionEvent(SQLModel, table=True):
-    """One attempt to use the connection: a security event (I10)."""
+class ConnectionState(SQLModel, table=True):
+    """What attempts have shown of one version of the connection; it says nothing of any other.
 
-    __tablename__ = "connection_event"
-    __table_args__ = (
-        sa.Index(None, "district_id", "at", "id"),
-        sa.Index("ix_connection_event_failed", "at", sqlite_where=_FAILED, postgresql_where=_FAILED),
-    )
+    So whoever saves the connection ends its stop and its back-off, a process of another release included,
+    and an attempt that began before says nothing of what was saved meanwhile.
+    """
 
-    id: UUID = Field(default_factory=uuid4, primary_key=True)
-    district_id: str = district_field()
-    at: datetime = Field(default_factory=utc_now)
-    host_encrypted: str = Field(sa_type=sa.Text)
-    port: int
-    username_encrypted: str = Field(sa_type=sa.Text)
-    phase: ConnectionPhase = Field(sa_type=enum_type(ConnectionPhase))
-    succeeded: bool
-    failure_code: str | None = Field(default=None, max_length=64)
-    message: str = Field(default="", sa_type=sa.Text)
-    run_id: UUID | None = None
+    __tablename__ = "connection_state"
+
+    district_id: str = district_field(primary_key=True)
+    connection_version: int = Field(sa_type=sa.BigInteger)
+    host_key_in_use: str | None = Field(default=None, max_length=16)
+    host_key_seen_at: datetime | None = None
+    stopped_at: datetime | None = None
+    stopped_run_id: UUID | None = None
+    offered_encrypted: str | None = Field(default=None, sa_type=sa.Text)
+    login_failures: int = 0
+    backing_off_until: datetime | None = None
+
+
+class ConnectionProposal(SQLModel, table=True):
+    """A change of a pin that waits for a second person; only for the version that it was made on."""
+
+    __tablename__ = "connection_proposal"
+
+    district_id: str = district_field(primary_key=True)
+    id: UUID = Field(default_factory=uuid4)
+    connection_version: int = Field(sa_type=sa.BigInteger)
+    content_encrypted: str = Field(sa_type=sa.Text)
+    proposed_by: str = Field(max_length=200)
+    proposed_at: datetime = Field(default_factory=utc_now)

@@ -1,28 +1,28 @@
 """Gets the licence file: the newest at the state, else the newest retained one (I1, I2).
 
-No transaction is open while the network is slow. Every attempt leaves a connection event (I10).
+No transaction is open while the network is slow.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from uuid import UUID
 
 import structlog
 
-from app.constants import ConnectionPhase
-from app.crypto import Cipher
+from app.constants import ConnectionAction, RunTrigger
 from app.database import Database
-from app.failures import NoFile, RunFailure
-from app.pipeline.layout import Layout
+from app.failures import NoFile
+from app.models import Run
+from app.pipeline.attempts import Attempts
+from app.pipeline.connection_trail import Actor
+from app.pipeline.layout import MAX_NAME, Layout
+from app.pipeline.text_format import visible
 from app.settings import Settings
-from app.storage import connection_events, import_files, sftp_connection
+from app.storage import import_files
 from app.storage.download_folder import DownloadFolder, FileTampered
 from app.storage.scratch import adopt, new_path
-from app.storage.sftp import SftpLimits, SftpSession, SftpTarget, open_sftp
 
 log = structlog.get_logger()
 
@@ -44,45 +44,36 @@ class FetchedFile:
         return not self.reused and self.datestamp is not None
 
 
-def sftp_limits(settings: Settings) -> SftpLimits:
-    """Return the limits that the settings give a connection."""
-    return SftpLimits(
-        connect=settings.sftp_connect_timeout,
-        login=settings.sftp_login_timeout,
-        transfer=settings.sftp_transfer_timeout,
-        max_bytes=settings.max_file_bytes,
-    )
-
-
 @dataclass(frozen=True)
 class Fetcher:
     """What fetching needs besides the run."""
 
     database: Database
     settings: Settings
-    cipher: Cipher
+    attempts: Attempts
     downloads: DownloadFolder
 
     async def from_state(
         self,
-        district_id: str,
-        run_id: UUID,
+        run: Run,
         layout: Layout,
         scratch: Path,
         progress: Callable[[int, int], None],
     ) -> FetchedFile:
         """Fetch the newest recognised file into `scratch`, or fall back on the newest retained one.
 
-        Raises RunFailure: NoFile when there is neither, and whatever ends a connection; that never falls
-        back, since nobody knows what lies there.
+        Raises RunFailure: NoFile when there is neither, and whatever ends a connection, or keeps the run
+        from making one; that never falls back, since nobody knows what lies there.
         """
-        async with self.database.read() as session:
-            target = await sftp_connection.load_target(session, self.cipher, district_id)
-        async with self._recorded(target, district_id, run_id) as session_:
-            files = await session_.list_files(layout.datestamp)
+        scheduled = run.trigger is RunTrigger.SCHEDULE
+        actor = Actor(run.district_id, ConnectionAction.RUN, run.run_by, run.id, scheduled=scheduled)
+        loaded = await self.attempts.load(run.district_id)
+        self.attempts.check(loaded, actor)
+        async with self.attempts.session(loaded, actor) as session:
+            files = await session.list_files(layout.datestamp)
             if files:
                 newest = files[0]
-                received = await session_.receive(newest, new_path(scratch), progress)
+                received = await session.receive(newest, new_path(scratch), progress)
                 return FetchedFile(
                     path=received.path,
                     name=newest.name,
@@ -90,7 +81,7 @@ class Fetcher:
                     sha256=received.sha256,
                     size=received.size,
                 )
-        return await self._retained(district_id, target.directory, scratch)
+        return await self._retained(run.district_id, loaded.target.directory, scratch)
 
     async def from_disk(self, path: Path, layout: Layout, scratch: Path) -> FetchedFile:
         """Take a copy of a local file; its name may be any, but only a datestamped one is retained."""
@@ -99,7 +90,8 @@ class Fetcher:
         datestamp = layout.datestamp(path.name)
         return FetchedFile(
             path=received.path,
-            name=path.name,
+            # Bytes that are no UTF-8 are half characters in it, which no database takes.
+            name=visible(path.name, MAX_NAME)[:MAX_NAME],
             datestamp=iso(datestamp) if datestamp else None,
             sha256=received.sha256,
             size=received.size,
@@ -122,28 +114,6 @@ class Fetcher:
             "an earlier import is retained. Nothing was changed. Check the directory, or ask the state "
             "when the next file is due."
         )
-
-    @asynccontextmanager
-    async def _recorded(
-        self, target: SftpTarget, district_id: str, run_id: UUID
-    ) -> AsyncIterator[SftpSession]:
-        """Open a session and store what became of the attempt, whichever way it ends."""
-        try:
-            async with open_sftp(target, sftp_limits(self.settings)) as session:
-                yield session
-                phase = session.phase
-        except RunFailure as failure:
-            await self._record(target, district_id, run_id, failure)
-            raise
-        await self._record(target, district_id, run_id, phase)
-
-    async def _record(
-        self, target: SftpTarget, district_id: str, run_id: UUID, outcome: ConnectionPhase | RunFailure
-    ) -> None:
-        async with self.database.write() as session:
-            await connection_events.record_event(
-                session, self.cipher, target, district_id=district_id, run_id=run_id, outcome=outcome
-            )
 
 
 def iso(datestamp: datetime) -> str:

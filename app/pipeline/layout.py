@@ -163,9 +163,13 @@ class Layout(BaseModel):
 def parse_layout(toml_text: str, name: str) -> Layout:
     """Return the layout that a TOML text describes; LayoutError says what is wrong and where."""
     try:
-        return Layout(**{**tomllib.loads(toml_text), "name": name})
-    except tomllib.TOMLDecodeError as error:
+        values = tomllib.loads(toml_text)
+    except ValueError as error:  # TOMLDecodeError, and int's own for a number of thousands of digits
         raise LayoutError(f"layout {name}: not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise LayoutError(f"layout {name}: not valid TOML: nested too deeply") from error
+    try:
+        return Layout(**{**values, "name": name})
     except ValidationError as error:
         faults = (
             f"{'.'.join(map(str, fault['loc'])) or 'layout'}: {fault['msg'].removeprefix('Value error, ')}"

@@ -44,6 +44,14 @@ def notice(run: Run) -> str | None:
     return f"The {run.kind} {ending}. Nothing was changed."
 
 
+def redactions(run: Run) -> list[str]:
+    """Return what has to be said of lists that lack what they had: a report is evidence."""
+    if run.lists_redacted_at is None:
+        return []
+    day = f"{run.lists_redacted_at:%Y-%m-%d}"
+    return [f"Lines about a person were removed from these lists on {day}; the figures count them still."]
+
+
 def header(run: Run, district: District) -> dict[str, Any]:
     """Return the report without its lists."""
     failure = {"code": run.failure_code, "message": run.failure_message} if run.failure_code else None
@@ -87,7 +95,7 @@ async def outline(connection: AsyncConnection, run: Run, district: District) -> 
     warnings = run_findings.findings(connection, run, FindingKind.WARNING)
     return {
         **header(run, district),
-        "warnings": [item["text"] async for item in warnings],
+        "warnings": [item["text"] async for item in warnings] + redactions(run),
         "lists": {LISTS[kind]: {"total": totals[kind], "items": []} for kind in kinds},
     }
 

@@ -86,8 +86,7 @@ class ImportRun:
             if self.local_path is not None:
                 return await self.fetcher.from_disk(self.local_path, self.layout, self.scratch)
             return await self.fetcher.from_state(
-                self.district.id,
-                self.run.id,
+                self.run,
                 self.layout,
                 self.scratch,
                 lambda done, total: self.progress.at(RunPhase.FETCH, done, total),

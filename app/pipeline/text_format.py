@@ -14,6 +14,8 @@ CHUNK = 64 * 1024
 """Bytes read at a time. A line that fills a whole chunk is no row, so no line is over twice as long."""
 MAX_RECORD_LINES = 100
 """Lines of one record. Beyond, a quotation mark was not closed, and the lines after it are rows again."""
+MAX_RECORD = 4 * CHUNK
+"""Characters of one record, likewise: its lines could have millions of columns between them."""
 
 DAMAGE = re.compile("[\0\udc80-\udcff]")
 """NUL, and the stand-ins (PEP 383) of bytes that are no text in the file's encoding."""
@@ -23,9 +25,19 @@ SIGNATURES = {
     b"\xff\xfe": "UTF-16 text; save it as UTF-8",
     b"\xfe\xff": "UTF-16 text; save it as UTF-8",
     b"PK\x03\x04": "an Excel workbook or a zip archive; export it as CSV",
+    b"PK\x05\x06": "an empty zip archive",
+    b"PK\x07\x08": "a part of a zip archive; it has to be stored as CSV, unpacked",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook; export it as CSV",
     b"%PDF": "a PDF document",
     b"\x1f\x8b": "compressed with gzip; it has to be stored uncompressed",
+    **{
+        b"BZh%d1AY&SY" % level: "compressed with bzip2; it has to be stored uncompressed"
+        for level in range(1, 10)
+    },
+    b"\xfd7zXZ": "compressed with xz; it has to be stored uncompressed",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; it has to be stored uncompressed",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive; it has to be stored as CSV, unpacked",
+    b"Rar!\x1a\x07": "a RAR archive; it has to be stored as CSV, unpacked",
     b"-----BEGIN PGP": "encrypted; it has to be stored decrypted",
 }
 CONTROL = bytes(range(0x20)).translate(None, b"\t\n\v\f\r") + b"\x7f"
@@ -47,8 +59,11 @@ def examine(path: Path, encoding: str = "auto") -> TextFormat:
     characters beyond ASCII than bytes that are none (a UTF-8 file with a few broken bytes: taking it for
     Windows-1252 would garble every accented name); otherwise Windows-1252. A byte order mark decides.
 
-    Raises FileUnreadable when it is empty, a web page, no text, or has a line that is too long for a row.
+    Raises FileUnreadable when it is no regular file, empty, a web page, no text, or has a line that is too
+    long for a row.
     """
+    if not path.is_file():
+        raise FileUnreadable(f"{path} is not a regular file. Give the path of a licence file.")
     tally = _Tally()
     with path.open("rb") as file:
         chunk = file.read(CHUNK)
@@ -140,7 +155,7 @@ def records(
     def feed() -> Iterator[str]:
         while (line := again.popleft() if again else next(lines, None)) is not None:
             taken.append(line)
-            if len(taken) > MAX_RECORD_LINES:
+            if len(taken) > MAX_RECORD_LINES or (len(taken) > 1 and sum(map(len, taken)) > MAX_RECORD):
                 raise csv.Error
             yield line
 

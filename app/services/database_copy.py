@@ -14,7 +14,8 @@ from sqlmodel import SQLModel
 
 import app.models  # noqa: F401 - declares the tables
 from app.constants import DEFAULT_DISTRICT
-from app.database import CLIENT_LIMITS, database_url
+from app.database import CLIENT_LIMITS
+from app.database_urls import database_url
 from app.errors import DatabaseCopyError
 from app.migrations import known_revisions, upgrade
 from app.models import District
@@ -29,6 +30,8 @@ LIMITS = {
     "idle_in_transaction_session_timeout": "0",  # while rows are read here, nothing is said there
 }
 """Of the target's transaction, whatever its server sets for others."""
+ARRIVALS_CHECKED = ("audit_anchor", "audit_redaction", "audit_seal")
+"""Tables whose new rows a trigger compares with others, which come in another order here, or are gone."""
 
 Progress = Callable[[str, int, int], None]
 """Is called with what is being done, with how many rows more, and of how many in all."""
@@ -68,8 +71,9 @@ def copy_database(source: URL, target: Settings, progress: Progress) -> dict[str
                 return partial(_tell, progress, step, total)
 
             _empty_and_ours(there, tables)
-            for table in tables:
-                copy_rows(here, _driver(there), table, told(f"Copying {table.name}"))
+            with _arrivals_unchecked(there):
+                for table in tables:
+                    copy_rows(here, _driver(there), table, told(f"Copying {table.name}"))
             contents = {
                 table.name: _compared(here, there, table, told(f"Comparing {table.name}")) for table in tables
             }
@@ -77,6 +81,16 @@ def copy_database(source: URL, target: Settings, progress: Progress) -> dict[str
             for table in tables:
                 there.execute(sa.text(f'ANALYZE "{table.name}"'))
     return contents
+
+
+@contextmanager
+def _arrivals_unchecked(there: sa.Connection) -> Iterator[None]:
+    """Let the audit trail come as it is: its triggers (migration 0008) check new rows by how it grows."""
+    for table in ARRIVALS_CHECKED:
+        there.execute(sa.text(f"ALTER TABLE {table} DISABLE TRIGGER {table}_insert"))
+    yield
+    for table in ARRIVALS_CHECKED:
+        there.execute(sa.text(f"ALTER TABLE {table} ENABLE TRIGGER {table}_insert"))
 
 
 def _tell(progress: Progress, step: str, total: int, rows: int) -> None:

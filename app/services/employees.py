@@ -6,21 +6,36 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.constants import AuditAction, AuditRecord
 from app.database import Database
 from app.errors import ConflictError, NotFoundError
 from app.models import Employee
 from app.models.base import utc_now
 from app.pipeline.keys import educator_key, name_key
 from app.services.idempotency import NO_KEY, Once
+from app.services.job_classes import added_job_class
 from app.services.preconditions import check_if_match
-from app.storage import roster
+from app.storage import audit_events, roster
+from app.storage.audit_events import Change
 from app.storage.pages import Page, PageRequest
 from app.storage.versions import next_version, roster_moved
 
 Fields = Mapping[str, Any]
 """The columns of an employee that a caller gives, all of them: api.md, Employees, without `version`."""
 
-
+FIELDS = (
+    "employee_number",
+    "state_staff_id",
+    "last_name",
+    "first_name",
+    "middle_name",
+    "legal_last_name",
+    "legal_first_name",
+    "former_last_name",
+    "status",
+    "job_class",
+)
+"""The names of `Fields`."""
 READ = (
     "state_staff_id",
     "last_name",
@@ -95,9 +110,14 @@ class EmployeeService:
                     f"Employee {number} holds certifications. Set the status to `terminated` instead, "
                     "or delete the certifications first."
                 )
+            gone = {name: getattr(employee, name) for name in FIELDS}
             await session.delete(employee)
             await session.flush()
-            await roster_moved(await session.connection(), district_id)
+            connection = await session.connection()
+            await audit_events.record(
+                connection, district_id, _audited(AuditAction.DELETED, number, gone, None)
+            )
+            await roster_moved(connection, district_id)
 
 
 async def _find(session: AsyncSession, district_id: str, number: str) -> Employee:
@@ -123,7 +143,7 @@ async def _upsert(session: AsyncSession, district_id: str, items: Sequence[Field
         connection = await session.connection()
         version = await next_version(connection)
         codes = {item["job_class"] for item in (*added, *changed) if item["job_class"] is not None}
-        await roster.add_job_classes(session, district_id, codes, version)
+        classes = await roster.add_job_classes(session, district_id, codes, version)
         common = {"district_id": district_id, "version": version, "updated_at": utc_now()}
         await roster.insert_employees(session, [{**item, **_keys(item), **common} for item in added])
         await roster.update_employees(
@@ -133,11 +153,29 @@ async def _upsert(session: AsyncSession, district_id: str, items: Sequence[Field
                 for item in changed
             ],
         )
+        await audit_events.record(
+            connection,
+            district_id,
+            *(added_job_class(code) for code in classes),
+            *(_audited(AuditAction.ADDED, item["employee_number"], None, item) for item in added),
+            *(
+                _audited(
+                    AuditAction.CHANGED,
+                    item["employee_number"],
+                    *audit_events.difference(known[item["employee_number"]], item),
+                )
+                for item in changed
+            ),
+        )
         if added or any(
             known[item["employee_number"]][name] != item[name] for item in changed for name in READ
         ):
             await roster_moved(connection, district_id)
     return Counts(len(added), len(changed), len(items) - len(added) - len(changed))
+
+
+def _audited(action: AuditAction, number: str, before: Fields | None, after: Fields | None) -> Change:
+    return Change(action, AuditRecord.EMPLOYEE, number, before, after, number)
 
 
 def _keys(item: Fields) -> dict[str, str | None]:

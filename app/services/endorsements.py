@@ -122,11 +122,8 @@ class EndorsementService:
                 values |= content | BY_HAND
             await record_writes.update(session, endorsement, district_id, endorsement_id, values)
             after = await _find(session, district_id, endorsement_id)
-            edits = []
-            if content:
-                licence = await _licence(session, district_id, after)
-                edits.append(Edit(ENDORSEMENT, licence, before, after))
-            await finish(session, district_id, user, *edits)
+            edit = Edit(ENDORSEMENT, await _licence(session, district_id, after), before, after)
+            await finish(session, district_id, user, edit, only_primary=not content)
             return after
 
     async def delete(self, district_id: str, user: str, endorsement_id: UUID, if_match: str | None) -> None:

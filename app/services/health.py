@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,8 +16,10 @@ from app.job_queue import JobQueue
 from app.migrations import known_revisions, schema_fault
 from app.models.base import utc_now
 from app.probing import SharedAnswer, within
+from app.reach import everywhere, nowhere
 from app.storage import metrics
 from app.storage.file_store import FileStore
+from app.storage.provider_keys import ProviderKeys, ProviderUnavailable
 
 CHECK_SECONDS = 3.0
 """A check that takes longer counts as failed: who asks has a limit of its own, 5 s in `docs/deploy.md`."""
@@ -57,10 +60,13 @@ Found = tuple[str, int]
 class HealthService:
     """Checks the parts, all at once, and once for all who ask at the same time."""
 
-    def __init__(self, database: Database, queue: JobQueue, files: FileStore) -> None:
+    def __init__(
+        self, database: Database, queue: JobQueue, files: FileStore, provider: ProviderKeys | None
+    ) -> None:
         self._database = database
         self._files = files
         self._queue = queue
+        self._provider = provider
         self._shared = SharedAnswer(self._check)
         known_revisions()  # reads the migrations now, not while a probe waits
 
@@ -77,6 +83,7 @@ class HealthService:
                 _component("worker", self._check_worker, needed=False),
                 _component("storage", self._check_storage, needed=False),
                 _component("queue", self._check_queue, needed=False),
+                *self._provider_components(),
             )
         )
         down = [component for component in components if not component.up]
@@ -84,15 +91,22 @@ class HealthService:
             return Health.UNAVAILABLE, components
         return Health.DEGRADED if down else Health.READY, components
 
+    def _provider_components(self) -> list[Coroutine[Any, Any, Component]]:
+        if self._provider is None:
+            return []
+        return [_component("identity_provider", partial(_check_provider, self._provider), needed=False)]
+
     async def _check_database(self) -> Found:
-        async with self._database.engine.connect() as connection:
-            await connection.execute(sa.select(1))
+        with nowhere():
+            async with self._database.engine.connect() as connection:
+                await connection.execute(sa.select(1))
         return "", 0
 
     async def _check_schema(self) -> Found:
-        async with self._database.engine.connect() as connection:
-            if fault := await schema_fault(connection):
-                raise _DownError(fault)
+        with nowhere():
+            async with self._database.engine.connect() as connection:
+                if fault := await schema_fault(connection):
+                    raise _DownError(fault)
         return "", 0
 
     async def _check_redis(self) -> Found:
@@ -113,11 +127,20 @@ class HealthService:
     async def _check_queue(self) -> Found:
         """Tell how long runs wait. A long wait is no fault of a part: all workers may be busy."""
         now = utc_now()
-        async with self._database.engine.connect() as connection:
-            count, oldest = await metrics.due(connection, now)
+        with everywhere():
+            async with self._database.engine.connect() as connection:
+                count, oldest = await metrics.due(connection, now)
         if oldest is None:
             return "no run is due", 0
         return f"{count} due, the oldest since {(now - oldest).total_seconds():.0f} s", count
+
+
+async def _check_provider(keys: ProviderKeys) -> Found:
+    try:
+        count = await keys.check()
+    except ProviderUnavailable as error:
+        raise _DownError(str(error)) from error
+    return f"{count} keys", count
 
 
 async def _component(

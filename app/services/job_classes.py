@@ -1,12 +1,16 @@
 """Job classes: which kinds of position require a certification."""
 
+from typing import Any
+
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.constants import AuditAction, AuditRecord
 from app.database import Database
 from app.errors import ConflictError, NotFoundError
 from app.models import JobClass
 from app.services.preconditions import check_if_match
-from app.storage import roster
+from app.storage import audit_events, roster
+from app.storage.audit_events import Change
 from app.storage.pages import Page, PageRequest
 from app.storage.versions import next_version, roster_moved
 
@@ -42,11 +46,15 @@ class JobClassService:
             if known is not None and (known.title, known.certification_required) == wanted:
                 return known, False
             connection = await session.connection()
+            before = _content(known.title, known.certification_required) if known else None
             stored = known or JobClass(district_id=district_id, code=code, version=0)
             stored.title, stored.certification_required = wanted
             stored.version = await next_version(connection)
             session.add(stored)
             await session.flush()
+            action = AuditAction.CHANGED if known else AuditAction.ADDED
+            change = Change(action, AuditRecord.JOB_CLASS, code, before, _content(*wanted))
+            await audit_events.record(connection, district_id, change)
             await roster_moved(connection, district_id)
             return stored, known is None
 
@@ -61,7 +69,10 @@ class JobClassService:
             check_if_match(if_match, stored.version)
             if count := await roster.employees_in(session, district_id, code):
                 raise ConflictError(f"{count} employees are in job class {code}. Move them to another first.")
+            gone = _content(stored.title, stored.certification_required)
             await session.delete(stored)
+            change = Change(AuditAction.DELETED, AuditRecord.JOB_CLASS, code, gone)
+            await audit_events.record(await session.connection(), district_id, change)
 
 
 async def _find(session: AsyncSession, district_id: str, code: str) -> JobClass:
@@ -69,3 +80,12 @@ async def _find(session: AsyncSession, district_id: str, code: str) -> JobClass:
     if stored is None:
         raise NotFoundError(f"There is no job class {code} in your district.")
     return stored
+
+
+def _content(title: str, required: bool) -> dict[str, Any]:
+    return {"title": title, "certification_required": required}
+
+
+def added_job_class(code: str) -> Change:
+    """Return the event of a job class that an employee brought with them."""
+    return Change(AuditAction.ADDED, AuditRecord.JOB_CLASS, code, None, _content("", required=False))

@@ -15,6 +15,7 @@ from app.database import Database
 from app.metrics import Families
 from app.models.base import utc_now
 from app.probing import SharedAnswer, within
+from app.reach import everywhere
 from app.services.health import Component, HealthService
 from app.storage import metrics
 from app.storage.metrics import Row
@@ -53,7 +54,8 @@ class MetricsService:
 
     async def _figures(self) -> tuple[Metric, ...] | None:
         try:
-            return await within(LIMIT, self._query(utc_now()))
+            with everywhere():
+                return await within(LIMIT, self._query(utc_now()))
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             log.warning("figures_unreadable", error=type(error).__name__)
             return None
@@ -67,6 +69,8 @@ class MetricsService:
             failed_connections = await metrics.failed_connections(connection, since)
             failing = await metrics.failing_districts(connection)
             files = await metrics.newest_files(connection)
+            halted = await metrics.halted_connections(connection, now)
+            unsealed = await metrics.oldest_unsealed(connection)
         return (
             _gauge("certsync_queue_depth", "Runs that are due and wait for a worker.", count),
             _gauge(
@@ -97,6 +101,17 @@ class MetricsService:
                 "certsync_districts_failing",
                 "Districts whose last import failed, by failure code.",
                 failing,
+            ),
+            _by(
+                ("state",),
+                "certsync_connections_halted",
+                "Connections that scheduled runs do not use: stopped for a host key, or backing off.",
+                halted,
+            ),
+            _gauge(
+                "certsync_audit_unsealed_seconds",
+                "How long the oldest audit event after the last sealed one has waited; 0 when none waits.",
+                _seconds(now, unsealed),
             ),
             _ages(files, now),
         )

@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.constants import RecordSource
+from app.constants import AuditAction, AuditRecord, RecordSource
 from app.errors import ConflictError, FieldError, ValidationFailedError
 from app.models.base import utc_now
+from app.storage import audit_events
+from app.storage.audit_events import Change
 from app.storage.record_edits import Edit, log_edits
 from app.storage.versions import edits_moved, next_version
 
@@ -17,6 +20,8 @@ Fields = Mapping[str, Any]
 
 BY_HAND = {"source": RecordSource.MANUAL, "run_id": None}
 """Columns of a record whose content a person wrote."""
+OF_THE_WRITE = {"id", "version", "updated_by", "updated_at"}
+"""What an audit event says otherwise, or what would differ after every write."""
 
 
 def changes_of(given: Fields, stored: Fields, identity: Sequence[str]) -> dict[str, Any]:
@@ -71,7 +76,34 @@ async def stamp(session: AsyncSession, user: str) -> dict[str, Any]:
     return {"updated_by": user, "updated_at": utc_now(), "version": version}
 
 
-async def finish(session: AsyncSession, district_id: str, user: str, *edits: Edit) -> None:
-    """Log the edits, if it was more than a choice of `primary`, and tell imports that records moved."""
-    await log_edits(session, district_id, user, edits)
-    await edits_moved(await session.connection(), district_id)
+async def finish(
+    session: AsyncSession, district_id: str, user: str, *edits: Edit, only_primary: bool = False
+) -> None:
+    """Log the edits, unless it was only a choice of `primary`, audit them, and tell imports of it."""
+    await log_edits(session, district_id, user, () if only_primary else edits)
+    connection = await session.connection()
+    await audit_events.record(connection, district_id, *map(_audited, edits))
+    await edits_moved(connection, district_id)
+
+
+def _audited(edit: Edit) -> Change:
+    """Return the event of an edit; of a change it has what differs."""
+    found = edit.after or edit.before
+    assert found is not None
+    before, after = _content(edit.before), _content(edit.after)
+    if before is not None and after is not None:
+        before, after = audit_events.difference(before, after)
+    return Change(
+        AuditAction(edit.action),
+        AuditRecord(edit.record),
+        found.id,
+        before,
+        after,
+        edit.licence.employee_number,
+    )
+
+
+def _content(row: sa.Row[Any] | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    return {name: value for name, value in row._asdict().items() if name not in OF_THE_WRITE}

@@ -22,11 +22,10 @@ from app.pipeline.heartbeat import OwnershipLostError, Progress, heartbeat
 from app.pipeline.kept_file import kept_file, superseded_copy
 from app.pipeline.layout import Layout, layout_for_state, parse_layout
 from app.pipeline.run import ImportRun
+from app.reach import everywhere, within_district
 from app.services.run_failures import as_failure, error_log, reassuring
 from app.settings import Settings
 from app.storage import due_runs, import_files, runs
-from app.storage.download_folder import DownloadFolder
-from app.storage.file_store import FileStore
 from app.storage.scratch import scratch_directory
 from app.telemetry import RunTelemetry, about
 
@@ -48,18 +47,17 @@ class RunExecution:
         database: Database,
         settings: Settings,
         cipher: Cipher,
-        files: FileStore,
+        fetcher: Fetcher,
         lock: ImportLock,
         telemetry: RunTelemetry,
     ) -> None:
         self._database = database
         self._settings = settings
-        self._files = files
-        self._downloads = DownloadFolder(files)
+        self._downloads = fetcher.downloads
         self._cipher = cipher
         self._lock = lock
         self._telemetry = telemetry
-        self._fetcher = Fetcher(database, settings, cipher, self._downloads)
+        self._fetcher = fetcher
 
     async def execute(self, run_id: UUID, local_path: Path | None = None) -> None:
         """Execute the run if it is there to be taken, but for its report; failures end it and are not raised.
@@ -79,10 +77,11 @@ class RunExecution:
         run = None
         while run is None:
             try:
-                async with self._database.write() as session:
-                    run = await due_runs.claim_next(await session.connection(), uuid4(), utc_now())
-                    if run is None:
-                        return None
+                with everywhere():
+                    async with self._database.write() as session:
+                        run = await due_runs.claim_next(await session.connection(), uuid4(), utc_now())
+                if run is None:
+                    return None
             except IntegrityError:  # of two runs of one district, another worker took the other just now
                 continue
         await self._import(run, None)
@@ -90,15 +89,16 @@ class RunExecution:
 
     async def _claim(self, run_id: UUID, *, from_disk: bool) -> Run | None:
         try:
-            async with self._database.write() as session:
-                connection = await session.connection()
-                return await due_runs.claim(connection, run_id, uuid4(), utc_now(), from_disk=from_disk)
+            with everywhere():
+                async with self._database.write() as session:
+                    connection = await session.connection()
+                    return await due_runs.claim(connection, run_id, uuid4(), utc_now(), from_disk=from_disk)
         except IntegrityError:
             log.info("run_deferred", reason="another run of the district is in progress")
             return None
 
     async def _import(self, run: Run, local_path: Path | None) -> None:
-        with about(run), self._telemetry.attempt(run):
+        with about(run), within_district(run.district_id), self._telemetry.attempt(run):
             log.info("run_started", attempt=run.attempt)
             await self._attempt(run, local_path)
 

@@ -15,6 +15,7 @@ from app.models import District, Run
 from app.models.base import utc_now
 from app.pipeline.pdf import PdfFailed, render_pdf
 from app.pipeline.report import report_data
+from app.reach import everywhere, within_district
 from app.settings import Settings
 from app.storage import import_files, run_reports
 from app.storage.download_folder import DownloadFolder
@@ -42,15 +43,21 @@ class RunReporting:
         self._downloads = DownloadFolder(files)
         self._telemetry = telemetry
 
-    async def report_next(self, waited: timedelta) -> UUID | None:
+    async def report_next(self, waited: timedelta, *, redacted: bool = True) -> UUID | None:
         """Make the report of the run that ended first, of those that ended `waited` ago or longer.
 
+        Those that are made again since a person was erased come last, or are left out without `redacted`.
         None when there is none to make, or the one there is had to be put off.
         """
-        async with self._database.read() as session:
-            run_id = await run_reports.next_report(
-                await session.connection(), utc_now(), waited, report_lease(self._settings)
-            )
+        with everywhere():
+            async with self._database.read() as session:
+                run_id = await run_reports.next_report(
+                    await session.connection(),
+                    utc_now(),
+                    waited,
+                    report_lease(self._settings),
+                    redacted=redacted,
+                )
         return run_id if run_id is not None and await self.report(run_id) else None
 
     async def report(self, run_id: UUID) -> bool:
@@ -59,13 +66,18 @@ class RunReporting:
         Does nothing for a run that has not ended, or whose PDF is there or somebody else's to make. False
         when files cannot be stored at the moment.
         """
-        async with self._database.read() as session:
-            run = await session.get(Run, run_id)
+        with everywhere():
+            async with self._database.read() as session:
+                run = await session.get(Run, run_id)
         if run is None or run.status not in FINAL_STATUSES:
             return True
+        with within_district(run.district_id):
+            return await self._report(run)
+
+    async def _report(self, run: Run) -> bool:
         async with self._database.write() as session:
             connection = await session.connection()
-            if not await run_reports.try_report(connection, run_id, utc_now(), report_lease(self._settings)):
+            if not await run_reports.try_report(connection, run.id, utc_now(), report_lease(self._settings)):
                 return True
         with about(run), self._telemetry.phase(RunPhase.REPORT):
             if not await self._make(run):
@@ -79,7 +91,7 @@ class RunReporting:
             assert district is not None, "a run's district exists: a foreign key says so"
             connection = await session.connection()
             report = await report_data(connection, run, district, limit=self._settings.pdf_rows)
-        key = run_reports.report_key(run.id)
+        key = run_reports.pdf_key(run)
         try:
             await self._make_pdf(report, key)
         except asyncio.CancelledError:
@@ -95,7 +107,9 @@ class RunReporting:
             await self._forget_try(run.id, at_once=False)
             return False
         async with self._database.write() as session:
-            await run_reports.note_pdf(await session.connection(), run.id, Path(key).name)
+            noted = await run_reports.note_pdf(await session.connection(), run, Path(key).name)
+        if not noted:  # a person was erased meanwhile, and may stand in it; a new one follows
+            await self._files.remove(key)
         return True
 
     async def _make_pdf(self, report: dict[str, Any], key: str) -> None:

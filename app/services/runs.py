@@ -9,10 +9,19 @@ from uuid import UUID
 import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.constants import FINAL_STATUSES, FindingKind, RunKind, RunStatus, RunTrigger
-from app.crypto import Cipher
+from app.constants import (
+    FINAL_STATUSES,
+    AuditAction,
+    AuditRecord,
+    FindingKind,
+    RunKind,
+    RunStatus,
+    RunTrigger,
+)
+from app.crypto import Cipher, DecryptionError
 from app.database import Database
 from app.errors import (
+    ExpiredError,
     NotFoundError,
     ReportNotReadyError,
     RunInProgressError,
@@ -24,9 +33,11 @@ from app.job_queue import JobQueue
 from app.models import Run
 from app.models.base import utc_now
 from app.pipeline.report import kinds_of, outline
+from app.reads import answered
 from app.services.idempotency import NO_KEY, Once
 from app.services.schedule import after_cancel
-from app.storage import districts, due_runs, run_ends, run_findings, run_reports, runs, tasks
+from app.storage import audit_events, districts, due_runs, run_ends, run_findings, run_reports, runs, tasks
+from app.storage.audit_events import Change
 from app.storage.file_store import FileStore, RemoteObject
 from app.storage.pages import Page, PageRequest
 from app.telemetry import origin
@@ -100,6 +111,14 @@ class RunService:
         run.scheduled_start = run.created_at = now
         session.add(run)
         await session.flush()
+        after = {
+            "task_id": run.task_id,
+            "task_description": run.task_description,
+            "kind": run.kind,
+            "accept_shrink": run.accept_shrink,
+        }
+        change = Change(AuditAction.STARTED, AuditRecord.RUN, run.id, None, after)
+        await audit_events.record(connection, run.district_id, change)
 
     async def cancel(self, district_id: str, run_id: UUID, once: Once = NO_KEY) -> Run:
         """End a run before it replaces anything; its worker stops within a second or two.
@@ -112,11 +131,17 @@ class RunService:
             run = await self._find(session, district_id, run_id)
             if run.task_id is not None:  # whoever moves its runs locks the task first, so we do as well
                 await tasks.find(session, district_id, run.task_id, to_change=True)
-            cancelled = await run_ends.cancel(await session.connection(), district_id, run_id, utc_now())
+            connection = await session.connection()
+            before = await run_ends.locked_status(connection, district_id, run_id)
+            cancelled = await run_ends.cancel(connection, district_id, run_id, utc_now())
             if cancelled is None:
                 session.expire_all()
                 raise not_cancellable(await self._find(session, district_id, run_id))
             await after_cancel(session, cancelled)
+            change = Change(
+                AuditAction.CANCELLED, AuditRecord.RUN, run_id, {"status": before}, {"kind": run.kind}
+            )
+            await audit_events.record(connection, district_id, change)
             await once.end(session, cancelled)
         log.info("run_cancelled", run_id=str(run_id))
         return cancelled
@@ -138,10 +163,15 @@ class RunService:
         return run
 
     async def ended(self, district_id: str, run_id: UUID) -> Run:
-        """Return a run that has ended; raises ReportNotReadyError before."""
+        """Return a run that has ended; raises ReportNotReadyError before, ExpiredError long after."""
         run = await self.get(district_id, run_id)
         if run.status not in FINAL_STATUSES:
             raise not_ready("The run has not ended yet.")
+        if run.lists_expired_at is not None:
+            raise ExpiredError(
+                f"The lists and the PDF of this run expired on {run.lists_expired_at:%Y-%m-%d}: they are "
+                "kept for a time only. The run itself has its figures still."
+            )
         return run
 
     async def pdf(self, district_id: str, run_id: UUID) -> Path | RemoteObject:
@@ -157,7 +187,7 @@ class RunService:
         if run.report_pdf is None:
             raise not_ready("The PDF is still being made; the same facts are in report.json.")
         try:
-            return await self._files.open(run_reports.report_key(run.id))
+            return await self._files.open(run_reports.pdf_key(run))
         except FileNotFoundError as error:
             raise NotFoundError("The PDF is not stored any more; report.json has the same facts.") from error
         except StorageFailed as error:
@@ -168,7 +198,7 @@ class RunService:
 
     def pdf_address(self, run: Run) -> str | None:
         """Return where the run's PDF lies, for who may look there; None as long as there is none."""
-        return self._files.address(run_reports.report_key(run.id)) if run.report_pdf else None
+        return self._files.address(run_reports.pdf_key(run)) if run.report_pdf else None
 
     async def report(self, district_id: str, run_id: UUID) -> tuple[Run, dict[str, Any]]:
         """Return a run that has ended and its report; the lists, which can be long, come from `items`."""
@@ -188,16 +218,27 @@ class RunService:
                 found = await run_findings.chunk(await session.connection(), run, kind, last)
             if not found:
                 return
+            answered(len(found))
             for _, item in found:
                 yield item
             last = found[-1][0]
 
     async def error_log(self, district_id: str, run_id: UUID) -> str:
-        """Return the error log of a run whose connection failed (I10); raises NotFoundError without one."""
+        """Return the error log of a run whose connection failed (I10).
+
+        Raises NotFoundError without one, ServiceUnavailableError when it does not decrypt.
+        """
         run = await self.get(district_id, run_id)
         if run.error_log_encrypted is None:
             raise NotFoundError("This run has no error log: its connection did not fail.")
-        return self._cipher.decrypt(run.error_log_encrypted, runs.error_log_place(run.id))
+        try:
+            return self._cipher.decrypt(run.error_log_encrypted, runs.error_log_place(run.id))
+        except DecryptionError as error:
+            log.error("error_log_not_decrypted", reason=str(error))  # noqa: TRY400 - the reason says it all
+            raise ServiceUnavailableError(
+                "The stored error log cannot be decrypted: its key is missing, or it was altered. The log "
+                "has the reason."
+            ) from error
 
 
 def new_run(district_id: str, description: str, user: str, options: RunOptions, **of: Any) -> Run:

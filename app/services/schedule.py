@@ -21,6 +21,7 @@ from app.job_queue import JobQueue
 from app.logs import trace
 from app.models import Run, Task
 from app.models.base import utc_now
+from app.reach import everywhere, within_district
 from app.services.recurrence import next_occurrence
 from app.storage import districts, scheduled_runs, tasks
 
@@ -46,14 +47,15 @@ class Schedule:
         short: nothing waits for it, as the occurrences that are due stand on the list already.
         """
         began = time.monotonic()
-        async with self._database.read() as session:
-            due = await tasks.due(await session.connection(), now)
+        with everywhere():
+            async with self._database.read() as session:
+                due = await tasks.due(await session.connection(), now)
         sent, answers = 0, True
         for number, (district_id, task_id) in enumerate(due):
             if number and time.monotonic() - began >= LOOK:
                 log.info("tick_goes_on", seen=number, left=len(due) - number)
                 break
-            with contained(task_id):
+            with contained(task_id), within_district(district_id):
                 run_id = await self._advance(district_id, task_id, now)
                 if run_id is not None and answers and sent < MESSAGES:
                     answers = await self._queue.enqueue_run(run_id, "due")
@@ -85,10 +87,11 @@ class Schedule:
 
     async def recompute(self, now: datetime) -> None:
         """Move the occurrences that another release of the time zone data puts elsewhere."""
-        async with self._database.read() as session:
-            scheduled = await tasks.scheduled(session, now)
+        with everywhere():
+            async with self._database.read() as session:
+                scheduled = await tasks.scheduled(session, now)
         for task in scheduled:
-            with contained(task.id):
+            with contained(task.id), within_district(task.district_id):
                 if occurrence_after(task, now) != task.next_run_at:
                     await self._correct(task.district_id, task.id, now)
 

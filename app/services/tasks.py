@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.constants import TaskStatus
+from app.constants import AuditAction, AuditRecord, TaskStatus
 from app.database import Database
 from app.errors import FieldError, NotFoundError, ValidationFailedError
 from app.models import Task
@@ -14,7 +14,8 @@ from app.models.base import utc_now
 from app.services.idempotency import NO_KEY, Once
 from app.services.preconditions import check_if_match
 from app.services.schedule import reschedule
-from app.storage import districts, scheduled_runs, tasks
+from app.storage import audit_events, districts, scheduled_runs, tasks
+from app.storage.audit_events import Change, difference
 from app.storage.pages import Page, PageRequest
 from app.storage.versions import next_version
 
@@ -58,6 +59,7 @@ class TaskService:
             )
             await _store(session, task)
             await reschedule(session, task, utc_now())
+            await _audit(session, task, AuditAction.ADDED, None, _content(task))
             await once.end(session, task)
             return task
 
@@ -75,13 +77,14 @@ class TaskService:
             task = await _find(session, district_id, task_id, to_change=True)
             check_if_match(if_match, task.version)
             now = utc_now()  # after the wait for other writers
-            before = schedule_of(task)
+            before, stored = schedule_of(task), _content(task)
             values = await _with_time_zone(session, district_id, fields)
             if all(getattr(task, name) == value for name, value in values.items()):
                 return task
             task.sqlmodel_update(values)
             task.updated_by, task.updated_at = user, now
             await _store(session, task)
+            await _audit(session, task, AuditAction.CHANGED, *difference(stored, _content(task)))
             if schedule_of(task) != before:
                 task.scheduled_by = user
                 await reschedule(session, task, now)
@@ -99,11 +102,27 @@ class TaskService:
             check_if_match(if_match, task.version)
             await scheduled_runs.remove_waiting(await session.connection(), task)
             await session.delete(task)
+            await _audit(session, task, AuditAction.DELETED, _content(task), None)
 
 
 def schedule_of(task: Task) -> tuple[Any, ...]:
     """Return what decides when a task is due."""
     return tuple(getattr(task, name) for name in SCHEDULE)
+
+
+def _content(task: Task) -> dict[str, Any]:
+    return {name: getattr(task, name) for name in ("description", *SCHEDULE)}
+
+
+async def _audit(
+    session: AsyncSession,
+    task: Task,
+    action: AuditAction,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+) -> None:
+    change = Change(action, AuditRecord.TASK, task.id, before, after)
+    await audit_events.record(await session.connection(), task.district_id, change)
 
 
 async def _find(session: AsyncSession, district_id: str, task_id: UUID, *, to_change: bool = False) -> Task:

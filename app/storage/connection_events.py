@@ -1,37 +1,45 @@
-"""Attempts to use the state's server: security events, with host and user encrypted (I10, I11)."""
+"""Attempts to use the state's server, and changes of the connection: security events (I10, I11).
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
-from uuid import UUID, uuid4
+Host, user and what was seen of the server are encrypted.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.constants import ConnectionPhase
+from app.constants import ConnectionAction, ConnectionPhase
 from app.crypto import Cipher
-from app.failures import RunFailure
 from app.models import ConnectionEvent
+from app.storage import encrypted
 from app.storage.filters import any_of, between, exact, named
 from app.storage.pages import Listing, Page, PageRequest, fetch_page
-from app.storage.sftp import SftpTarget
 
 event = ConnectionEvent.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
 OUTCOME = sa.case((event.c.succeeded, "success"), else_="failure")
+ACTION = sa.func.coalesce(event.c.action, sa.case((event.c.run_id.is_(None), "test"), else_="run"))
+"""Rows of the release before have no action: it knew runs and tests."""
 LISTING = Listing(
     name="connection-events",
     key=(event.c.id,),
     default="-at",
-    sortable=named(event.c.at, event.c.port, event.c.phase, event.c.failure_code, outcome=OUTCOME),
+    sortable=named(
+        event.c.at, event.c.port, event.c.phase, event.c.failure_code, outcome=OUTCOME, action=ACTION
+    ),
     filters={
-        **exact(event.c.port, event.c.failure_code, event.c.run_id, outcome=OUTCOME),
-        **any_of(event.c.phase),
+        **exact(event.c.port, event.c.failure_code, event.c.run_id, outcome=OUTCOME, by=event.c.user_id),
+        **any_of(event.c.phase, action=ACTION),
         **between(at=event.c.at),
     },
     # Host and user are encrypted: the database can neither compare nor search them.
-    searched=(event.c.phase, event.c.failure_code, event.c.message, OUTCOME),
+    searched=(event.c.phase, event.c.failure_code, event.c.message, OUTCOME, ACTION),
 )
 
 log = structlog.get_logger()
@@ -39,10 +47,19 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class OpenedEvent:
-    """An attempt with host and user in clear."""
+    """An event with everything in clear.
+
+    `action` is a ConnectionAction, or one of a later release. `by` is who made the attempt or the change, or
+    let the run be; `process` where that happened, `details` what was seen of the server.
+    """
 
     id: UUID
+    district: str
     at: datetime
+    action: str
+    by: str | None
+    process: str | None
+    request_id: str | None
     host: str
     port: int
     username: str
@@ -50,64 +67,84 @@ class OpenedEvent:
     outcome: Literal["success", "failure"]
     failure_code: str | None
     message: str
+    milliseconds: int | None
+    bytes: int | None
     run_id: UUID | None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """Return everything that is known, flat, as JSON values, for who keeps it elsewhere."""
+        known = {name: value for name, value in asdict(self).items() if name != "details"}
+        at = self.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        ids = {"id": str(self.id), "at": at, "run_id": self.run_id and str(self.run_id)}
+        return {**self.details, **known, **ids, "phase": self.phase.value}
 
 
 def place(column: str, event_id: UUID) -> str:
     """Return where a ciphertext of an event belongs, as its associated data."""
-    return f"connection_event/{column}/{event_id}"
+    return encrypted.place(event.c[f"{column}_encrypted"], event_id)
 
 
-async def record_event(
-    session: AsyncSession,
-    cipher: Cipher,
-    target: SftpTarget,
-    *,
-    district_id: str,
-    run_id: UUID | None,
-    outcome: ConnectionPhase | RunFailure,
-) -> None:
-    """Add an attempt: `outcome` is how far a good one came, or the failure of another."""
-    event_id = uuid4()
-    failure = outcome if isinstance(outcome, RunFailure) else None
-    if isinstance(outcome, RunFailure):
-        phase = ConnectionPhase(outcome.diagnosis.get("phase", ConnectionPhase.CONNECT))
-    else:
-        phase = outcome
+async def add(session: AsyncSession, cipher: Cipher, opened: OpenedEvent) -> None:
+    """Store an event, and log it when it is a failure."""
     session.add(
         ConnectionEvent(
-            id=event_id,
-            district_id=district_id,
-            host_encrypted=cipher.encrypt(target.host, place("host", event_id)),
-            port=target.port,
-            username_encrypted=cipher.encrypt(target.username, place("username", event_id)),
-            phase=phase,
-            succeeded=failure is None,
-            failure_code=failure.code if failure else None,
-            message=failure.message if failure else "",
-            run_id=run_id,
+            id=opened.id,
+            district_id=opened.district,
+            at=opened.at,
+            action=opened.action,
+            user_id=opened.by,
+            process=opened.process,
+            request_id=opened.request_id,
+            host_encrypted=cipher.encrypt(opened.host, place("host", opened.id)),
+            port=opened.port,
+            username_encrypted=cipher.encrypt(opened.username, place("username", opened.id)),
+            phase=opened.phase,
+            succeeded=opened.outcome == "success",
+            failure_code=opened.failure_code,
+            message=opened.message,
+            milliseconds=opened.milliseconds,
+            bytes=opened.bytes,
+            details_encrypted=cipher.encrypt(json.dumps(opened.details), place("details", opened.id)),
+            run_id=opened.run_id,
         )
     )
     await session.flush()
-    if failure:
+    if opened.outcome == "failure":
         log.warning(
-            "connection_failed", event_id=str(event_id), district=district_id, failure_code=failure.code
+            "connection_failed",
+            event_id=str(opened.id),
+            district=opened.district,
+            action=opened.action,
+            failure_code=opened.failure_code,
         )
 
 
 async def page(
     session: AsyncSession, cipher: Cipher, district_id: str, request: PageRequest
 ) -> Page[OpenedEvent]:
-    """Return a page of attempts; raises DecryptionError."""
+    """Return a page of events; raises DecryptionError."""
     query = sa.select(ConnectionEvent).where(event.c.district_id == district_id)
     found = await fetch_page(session, query, LISTING, request)
     return Page([_open(cipher, row) for row in found.items], found.next_cursor)
 
 
+async def forget(connection: AsyncConnection, district_id: str, before: datetime) -> int:
+    """Delete a district's events from before then; returns how many there were."""
+    old = sa.delete(event).where(event.c.district_id == district_id, event.c.at < before)
+    return (await connection.execute(old)).rowcount
+
+
 def _open(cipher: Cipher, row: ConnectionEvent) -> OpenedEvent:
+    details = row.details_encrypted
     return OpenedEvent(
         id=row.id,
+        district=row.district_id,
         at=row.at,
+        action=row.action or (ConnectionAction.RUN if row.run_id else ConnectionAction.TEST),
+        by=row.user_id,
+        process=row.process,
+        request_id=row.request_id,
         host=cipher.decrypt(row.host_encrypted, place("host", row.id)),
         port=row.port,
         username=cipher.decrypt(row.username_encrypted, place("username", row.id)),
@@ -115,5 +152,8 @@ def _open(cipher: Cipher, row: ConnectionEvent) -> OpenedEvent:
         outcome="success" if row.succeeded else "failure",
         failure_code=row.failure_code,
         message=row.message,
+        milliseconds=row.milliseconds,
+        bytes=row.bytes,
         run_id=row.run_id,
+        details=json.loads(cipher.decrypt(details, place("details", row.id))) if details else {},
     )

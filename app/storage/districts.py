@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -33,6 +35,11 @@ async def is_paused(session: AsyncSession, district_id: str) -> bool:
     """Tell whether the district's schedule rests."""
     query = select(District.id).where(District.id == district_id, col(District.paused_since).is_not(None))
     return (await session.exec(query)).one_or_none() is not None
+
+
+async def all_ids(connection: AsyncConnection) -> list[str]:
+    """Return the id of every district, for what goes through all of them one by one."""
+    return list((await connection.execute(sa.select(District.__table__.c.id).order_by("id"))).scalars())  # type: ignore[attr-defined] # SQLModel adds it at run time
 
 
 async def all_districts(session: AsyncSession) -> list[District]:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.constants import RunPhase, RunStatus
 from app.failures import WorkerLost
 from app.models import District, Run
+from app.storage.runs import end_audited
 
 run = Run.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 district = District.__table__  # type: ignore[attr-defined] # as above
@@ -120,7 +121,7 @@ async def end_lost_from_disk(
     """End runs whose file was on the disk of a process that is gone; of all districts, for the sweep."""
     never_begun = sa.and_(run.c.status == WAITING, run.c.scheduled_start < now - STALE)
     for lost in (_lost(now), never_begun):  # two statements, an index for each
-        await connection.execute(
+        statement = (
             sa.update(run)
             .where(run.c.from_disk, lost, *([run.c.district_id == district_id] if district_id else []))
             .values(
@@ -130,3 +131,4 @@ async def end_lost_from_disk(
                 failure_message=BROKEN_OFF,
             )
         )
+        await end_audited(connection, statement)

@@ -4,21 +4,26 @@ They are one of the named exceptions to "every query is of one district". The la
 with a day's runs, the runs that have not ended, or the number of districts.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.constants import FileState, RunKind, RunStatus
-from app.models import ConnectionEvent, District, ImportFile, Run
+from app.constants import ConnectionStanding, FileState, RunKind, RunStatus
+from app.models import ConnectionEvent, ConnectionState, District, ImportFile, Run, SftpConnection
+from app.storage.audit_events import event as audit_event
+from app.storage.audit_events import seal
 
 Row: TypeAlias = sa.Row[Any]
 run = Run.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 event = ConnectionEvent.__table__  # type: ignore[attr-defined] # same
 file = ImportFile.__table__  # type: ignore[attr-defined] # same
+state = ConnectionState.__table__  # type: ignore[attr-defined] # same
+saved = SftpConnection.__table__  # type: ignore[attr-defined] # same
 district = District.__table__  # type: ignore[attr-defined] # same
 
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
 NUMBER = sa.func.count().label("number")
 NOT_PAUSED = district.c.paused_since.is_(None)
 # In the very words of the partial indexes: SQLite takes one only then.
@@ -90,5 +95,55 @@ async def failing_districts(connection: AsyncConnection) -> list[Row]:
         sa.select(last.c.failure_code, NUMBER)
         .where(last.c.failure_code.is_not(None))
         .group_by(last.c.failure_code)
+    )
+    return list(await connection.execute(query))
+
+
+async def oldest_unsealed(connection: AsyncConnection) -> datetime | None:
+    """Return when the oldest audit event was that came after the last sealed one of its district.
+
+    It asks for two rows of each district, however long the trails are; stragglers are not seen.
+    """
+    sealed = (
+        sa.select(audit_event.c.at)
+        .join(seal, seal.c.event_id == audit_event.c.id)
+        .where(seal.c.district_id == district.c.id)
+        .order_by(seal.c.sequence.desc())
+        .limit(1)
+        .correlate(district)
+        .scalar_subquery()
+    )
+    after = audit_event.c.at > sa.func.coalesce(sealed, EVER)  # no OR: an index must find where it begins
+    oldest = (
+        sa.select(sa.func.min(audit_event.c.at))
+        .where(audit_event.c.district_id == district.c.id, after)
+        .correlate(district)
+        .scalar_subquery()
+    )
+    first = sa.select(oldest.label("at")).select_from(district).subquery()
+    try:
+        found: datetime | None = (await connection.execute(sa.select(sa.func.min(first.c.at)))).scalar_one()
+    except ValueError:  # SQLite stores any text as a time; whoever wrote it there, nobody can seal it
+        return EVER
+    return found
+
+
+async def halted_connections(connection: AsyncConnection, now: datetime) -> list[Row]:
+    """Return (state, number) of the connections that runs of the schedule do not use."""
+    stopped = state.c.stopped_at.is_not(None)
+    standing = sa.case(
+        (stopped, ConnectionStanding.STOPPED.value), else_=ConnectionStanding.BACKING_OFF.value
+    ).label("state")
+    query = (
+        sa.select(standing, NUMBER)
+        .join_from(
+            state,
+            saved,
+            sa.and_(
+                saved.c.district_id == state.c.district_id, saved.c.version == state.c.connection_version
+            ),
+        )
+        .where(sa.or_(stopped, state.c.backing_off_until > now))
+        .group_by(standing)
     )
     return list(await connection.execute(query))

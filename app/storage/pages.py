@@ -7,8 +7,8 @@ or repeated when others are added or deleted.
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.errors import FieldError, ValidationFailedError
+from app.reads import answered
 from app.storage.filters import Filters, keywords
 
 Row = TypeVar("Row")
@@ -95,9 +96,23 @@ async def fetch_page(session: AsyncSession, query: Any, listing: Listing, reques
     # SQLModel's `exec` would reduce the rows of its own `select` to their first column.
     rows = (await session.run_sync(lambda sync: Session.execute(sync, selected))).all()
     page = rows[: request.limit]
+    answered(len(page))
     width = len(places)
     next_cursor = _encode(asked, page[-1][-width:]) if len(rows) > request.limit else None
     return Page([row[0] if len(row) == width + 1 else row for row in page], next_cursor)
+
+
+async def every_row(
+    page: Callable[[PageRequest], Awaitable[Page[Row]]], request: PageRequest
+) -> AsyncIterator[Row]:
+    """Yield the rows of all pages, from that of `request` on; `page` reads one."""
+    while True:
+        found = await page(request)
+        for row in found.items:
+            yield row
+        if found.next_cursor is None:
+            return
+        request = replace(request, cursor=found.next_cursor)
 
 
 def _places(listing: Listing, name: str) -> list[Any]:

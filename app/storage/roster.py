@@ -109,10 +109,10 @@ async def holds_certifications(session: AsyncSession, employee_id: int | None) -
 
 async def add_job_classes(
     session: AsyncSession, district_id: str, codes: Iterable[str], version: int
-) -> None:
-    """Create those job classes that do not exist, without requirements."""
+) -> list[str]:
+    """Create those job classes that do not exist, without requirements, and return their codes."""
     known: Any = sa.select(job_class.c.code).where(job_class.c.district_id == district_id)
-    missing = set(codes) - set((await session.exec(known)).scalars())
+    missing = sorted(set(codes) - set((await session.exec(known)).scalars()))
     if missing:
         rows = [
             {
@@ -122,9 +122,10 @@ async def add_job_classes(
                 "certification_required": False,
                 "version": version,
             }
-            for code in sorted(missing)
+            for code in missing
         ]
         await (await session.connection()).execute(sa.insert(job_class), rows)
+    return missing
 
 
 async def job_classes_page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[JobClass]:

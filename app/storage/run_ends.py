@@ -12,6 +12,12 @@ from app.models import Run
 run = Run.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
 
+async def locked_status(connection: AsyncConnection, district_id: str, run_id: UUID) -> RunStatus | None:
+    """Return the status of a run, which stays as it is until the transaction ends; None without a run."""
+    query = sa.select(run.c.status).where(run.c.district_id == district_id, run.c.id == run_id)
+    return (await connection.execute(query.with_for_update())).scalar_one_or_none()
+
+
 async def cancel(connection: AsyncConnection, district_id: str, run_id: UUID, now: datetime) -> Run | None:
     """End a run that waits, or that has not begun to replace records; None when there is none such.
 

@@ -11,8 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.constants import RunKind, RunPhase, RunStatus
+from app.audit_source import Source, this_host
+from app.constants import AuditAction, AuditInterface, AuditRecord, RunKind, RunPhase, RunStatus
 from app.models import Run
+from app.storage import encrypted
+from app.storage.audit_events import Change, record
 from app.storage.filters import any_of, between, containing, exact, named
 from app.storage.pages import Listing, Page, PageRequest, fetch_page
 
@@ -42,7 +45,7 @@ LISTING = Listing(
         **exact(run.c.task_id, run.c.run_by, run.c.late, run.c.failure_code),
         **exact(run.c.progress, run.c.file_sha256),
         **exact(file_reused=sa.case((run.c.file_name.is_not(None), run.c.file_reused))),
-        **exact(report=run.c.report_pdf.is_not(None)),
+        **exact(report=sa.and_(run.c.report_pdf.is_not(None), run.c.lists_expired_at.is_(None))),
         **any_of(run.c.kind, run.c.trigger, run.c.status, run.c.phase),
         **containing(run.c.task_description, run.c.file_name, run.c.file_datestamp),
         **between(scheduled=run.c.scheduled_start, started=run.c.actual_start, ended=run.c.ended_at),
@@ -60,18 +63,30 @@ LISTING = Listing(
     ),
 )
 
+ENDED = (
+    run.c.id,
+    run.c.district_id,
+    run.c.run_by,
+    run.c.request_id,
+    run.c.kind,
+    run.c.status,
+    run.c.failure_code,
+    run.c.summary,
+)
+"""What an audit event tells of a run that has ended."""
+
 REPLACE_STALE = timedelta(seconds=10)
 """A replace whose run's heartbeat is older refuses no writer any more, but for the guard."""
 
 
 async def update_owned(connection: AsyncConnection, run_id: UUID, owner: UUID, **values: Any) -> bool:
     """Change columns of a run that `owner` executes; False when it no longer does."""
-    result = await connection.execute(
-        sa.update(run)
-        .where(run.c.id == run_id, run.c.owner == owner, run.c.status == RunStatus.IN_PROGRESS)
-        .values(**values)
-    )
+    result = await connection.execute(sa.update(run).where(_owned(run_id, owner)).values(**values))
     return result.rowcount == 1
+
+
+def _owned(run_id: UUID, owner: UUID) -> sa.ColumnElement[bool]:
+    return sa.and_(run.c.id == run_id, run.c.owner == owner, run.c.status == RunStatus.IN_PROGRESS)
 
 
 async def put_back(connection: AsyncConnection, run_id: UUID, owner: UUID) -> bool:
@@ -120,13 +135,35 @@ async def last_replacing(connection: AsyncConnection, district_id: str) -> UUID 
 async def finish(
     connection: AsyncConnection, run_id: UUID, owner: UUID, status: RunStatus, now: datetime, **values: Any
 ) -> bool:
-    """End a run that `owner` executes; False when it no longer does."""
-    return await update_owned(connection, run_id, owner, status=status, ended_at=now, **values)
+    """End a run that `owner` executes, and audit it; False when it no longer does."""
+    statement = sa.update(run).where(_owned(run_id, owner)).values(status=status, ended_at=now, **values)
+    return await end_audited(connection, statement) == 1
+
+
+async def end_audited(connection: AsyncConnection, statement: sa.Update) -> int:
+    """Execute a statement that ends runs, record that they have ended, and return how many it ended.
+
+    What an import changed of whom is in its findings, and counts alone are here. The actor is who started
+    it, or made its schedule.
+    """
+    ended = (await connection.execute(statement.returning(*ENDED))).all()
+    for found in ended:
+        source = Source(
+            found.run_by,
+            AuditInterface.IMPORT,
+            address=this_host(),
+            request_id=found.request_id,
+            run_id=found.id,
+        )
+        after = {name: getattr(found, name) for name in ("kind", "status", "failure_code", "summary")}
+        change = Change(AuditAction.ENDED, AuditRecord.RUN, found.id, None, after)
+        await record(connection, found.district_id, change, source=source)
+    return len(ended)
 
 
 def error_log_place(run_id: UUID) -> str:
     """Return where the ciphertext of a run's error log belongs, as its associated data."""
-    return f"run/error_log/{run_id}"
+    return encrypted.place(run.c.error_log_encrypted, run_id)
 
 
 async def find(session: AsyncSession, district_id: str, run_id: UUID) -> Run | None:

@@ -23,8 +23,10 @@ from app.failures import (
 )
 from app.storage.fingerprints import OfferedKey, normalise_fingerprint
 from app.storage.part_file import PartFile, Received
-from app.storage.ssh_connection import Attempt, SftpLimits, SftpTarget, connect, printable
-from app.storage.ssh_failures import explain, mismatch
+from app.storage.ssh_algorithms import algorithms
+from app.storage.ssh_attempt import Attempt, SftpLimits, SftpTarget, printable
+from app.storage.ssh_connection import connect
+from app.storage.ssh_failures import FOREIGN, explain, mismatch
 from app.storage.ssh_keys import check_private_key, load_private_key
 
 __all__ = [
@@ -37,7 +39,6 @@ __all__ = [
     "check_private_key",
     "normalise_fingerprint",
     "open_sftp",
-    "scan_host_keys",
 ]
 
 T = TypeVar("T")
@@ -45,7 +46,6 @@ T = TypeVar("T")
 _CHUNK = 1 << 20
 _MAX_NAME = 255
 _MAX_LISTED = 1000
-_FOREIGN = (asyncssh.Error, OSError)
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,7 @@ class SftpSession:
             opened = await source.stat()  # of what was opened, should a link have taken its place
             while part.size <= size and (chunk := await source.read(_CHUNK)):
                 part.write(cast("bytes", chunk))  # no encoding was given, so it is not str
+                self._attempt.received = part.size
                 if progress:
                     progress(part.size, size)
         after = await self._client.lstat(path)
@@ -205,7 +206,7 @@ class SftpSession:
                 "(CERTSYNC_SFTP_TRANSFER_TIMEOUT). Nothing was changed; run again.",
                 error,
             ) from None
-        except _FOREIGN as error:
+        except FOREIGN as error:
             raise explain(self._attempt, self._limits, error) from None
         finally:
             if not task.done():
@@ -215,16 +216,19 @@ class SftpSession:
 
 
 @asynccontextmanager
-async def open_sftp(target: SftpTarget, limits: SftpLimits) -> AsyncIterator[SftpSession]:
+async def open_sftp(
+    target: SftpTarget, limits: SftpLimits, attempt: Attempt | None = None
+) -> AsyncIterator[SftpSession]:
     """Connect, check the host key, log in and start SFTP; the connection ends with the block.
 
-    Raises SftpFingerprintMismatch, SftpAuthFailed, SftpUnreachable, SftpTimeout or SftpInterrupted, each
-    with a diagnosis whose `phase` says how far it came.
+    `attempt` is for a caller who looks at what was seen, however the attempt ends. Raises
+    SftpFingerprintMismatch, SftpAuthFailed, SftpUnreachable, SftpTimeout or SftpInterrupted, each with a
+    diagnosis whose `phase` says how far it came.
     """
-    attempt = Attempt(target)
+    attempt = attempt or Attempt(target, algorithms(limits.legacy))
     try:
         connection = await connect(attempt, limits, await _key(attempt))
-    except (*_FOREIGN, ValueError) as error:  # ValueError: a host or user that cannot be encoded
+    except (*FOREIGN, ValueError) as error:  # ValueError: a host or user that cannot be encoded
         raise explain(attempt, limits, error) from None
     if connection is None:
         raise mismatch(attempt)
@@ -233,26 +237,12 @@ async def open_sftp(target: SftpTarget, limits: SftpLimits) -> AsyncIterator[Sft
         try:
             async with asyncio.timeout(limits.login):
                 client = await connection.start_sftp_client(path_encoding=None)
-        except _FOREIGN as error:
+        except FOREIGN as error:
             raise explain(attempt, limits, error) from None
         yield SftpSession(attempt, connection, client, limits)
     finally:
         connection.abort()
         await connection.wait_closed()
-
-
-async def scan_host_keys(host: str, port: int, limits: SftpLimits) -> list[OfferedKey]:
-    """Return the host keys that a server offers, for an administrator to compare; nothing is sent.
-
-    Raises SftpUnreachable, SftpTimeout or SftpInterrupted.
-    """
-    nobody = SftpTarget(host, port, "", password=None, private_key=None, fingerprint="", directory="")
-    attempt = Attempt(nobody)
-    try:
-        await connect(attempt, limits)  # no key equals an empty pin
-    except (*_FOREIGN, ValueError) as error:
-        raise explain(attempt, limits, error) from None
-    return attempt.offered
 
 
 async def _key(attempt: Attempt) -> asyncssh.SSHKey | None:

@@ -3,126 +3,39 @@
 import asyncio
 import hmac
 import logging
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import asyncssh
 from pydantic import SecretStr
 
 from app.constants import ConnectionPhase
-from app.failures import RunFailure
-from app.storage import ssh_algorithms
 from app.storage.fingerprints import OfferedKey
+from app.storage.networks import open_socket, resolve
+from app.storage.ssh_attempt import Attempt, SftpLimits
 
 _KEEPALIVE_SECONDS = 15
 _KEEPALIVE_COUNT = 3
-_MAX_TEXT = 500
-_MAX_LISTED = 50
-
-
-@dataclass(frozen=True)
-class SftpTarget:
-    """Where and as whom to connect.
-
-    `fingerprint` is the pin in the form of `normalise_fingerprint`. With `private_key` the key
-    authenticates, and `password` is then its passphrase, if it has one.
-    """
-
-    host: str
-    port: int
-    username: str = field(repr=False)
-    password: SecretStr | None
-    private_key: SecretStr | None
-    fingerprint: str
-    directory: str
-
-
-@dataclass(frozen=True)
-class SftpLimits:
-    """Seconds to reach the server, to log in, and for listing and download together; bytes of a file."""
-
-    connect: float
-    login: float
-    transfer: float
-    max_bytes: int
-
-
-@dataclass
-class Attempt:
-    """How far one attempt came and what was seen, for those who look into its failure (I10)."""
-
-    target: SftpTarget
-    phase: ConnectionPhase = ConnectionPhase.CONNECT
-    offered: list[OfferedKey] = field(default_factory=list)
-    credential_asked: bool = False
-    connection: asyncssh.SSHClientConnection | None = None
-
-    def failure(self, kind: type[RunFailure], message: str, error: BaseException | None = None) -> RunFailure:
-        """Return the failure to raise, with the diagnosis of this moment."""
-        return kind(message, diagnosis=self.diagnosis(error))
-
-    def diagnosis(self, error: BaseException | None = None) -> dict[str, Any]:
-        """Return the facts of the error log: JSON values, the user id masked, no secret."""
-        facts: dict[str, Any] = {
-            "phase": self.phase.value,
-            "host": self.target.host,
-            "port": self.target.port,
-            "username": mask(self.target.username),
-            "expected_fingerprint": self.target.fingerprint,
-            "offered": [vars(key).copy() for key in self.offered],
-        }
-        if self.offered:
-            facts["offered_fingerprint"] = self.offered[-1].fingerprint
-            facts["offered_algorithm"] = self.offered[-1].algorithm
-        if self.connection:
-            facts["server_host_key_algorithms"] = [
-                printable(name)[:_MAX_TEXT]
-                for name in ssh_algorithms.offered_signatures(self.connection)[:_MAX_LISTED]
-            ]
-            for name in ("server_version", "send_cipher", "recv_cipher", "send_mac", "recv_mac"):
-                if value := self.connection.get_extra_info(name):
-                    facts[name] = printable(str(value))[:_MAX_TEXT]
-        if error:
-            facts["exception"] = type(error).__name__
-            facts["error"] = self._masked(str(error))
-        return facts
-
-    def server_key_types(self) -> list[str]:
-        """Return the types of host key that the server has and this service accepts."""
-        listed = ssh_algorithms.offered_signatures(self.connection) if self.connection else []
-        return [
-            kind
-            for kind, names in ssh_algorithms.HOST_KEY_ALGORITHMS.items()
-            if not set(names).isdisjoint(listed)
-        ]
-
-    def _masked(self, text: str) -> str:
-        """Return foreign text without the user id and without a secret that a server may echo."""
-        target = self.target
-        for secret in (target.password, target.private_key):
-            if secret and secret.get_secret_value():
-                text = text.replace(secret.get_secret_value(), "***")
-        if target.username:
-            text = re.sub(rf"(?<!\w){re.escape(target.username)}(?!\w)", mask(target.username), text)
-        return printable(text)[:_MAX_TEXT]
 
 
 async def connect(
     attempt: Attempt, limits: SftpLimits, key: asyncssh.SSHKey | None = None
 ) -> asyncssh.SSHClientConnection | None:
-    """Return the authenticated connection, or None when no host key of the server has the pin.
+    """Return the authenticated connection, or None when no host key of the server has a pin.
 
     A server shows one host key a connection, of the first type that both know. Those that it showed are
-    left out of the next try, until one has the pin or it has no other. No try but the last, on the pinned
-    key, gets to the authentication. Raises what asyncssh and the socket raise, and TimeoutError.
+    left out of the next try, until one has a pin or it has no other. No try but the last, on a pinned key,
+    gets to the authentication; all go to addresses that were looked up, and looked at, once. Raises what
+    asyncssh and the socket raise, TimeoutError, and AddressRefusedError.
     """
     asyncssh.set_log_level(logging.WARNING)  # below that it logs hosts and user ids
-    wanted = list(ssh_algorithms.HOST_KEY_ALGORITHMS)
+    target = attempt.target
+    async with asyncio.timeout(limits.connect):
+        addresses = await resolve(target.host, target.port, limits.networks)
+    wanted = list(attempt.algorithms.host_keys)
     while wanted:
         try:
-            return await _try(attempt, limits, key, wanted)
+            return await _try(attempt, limits, key, addresses, wanted)
         except asyncssh.HostKeyNotVerifiable:
             wanted = _not_shown_yet(attempt, wanted)
     return None
@@ -140,42 +53,49 @@ def _not_shown_yet(attempt: Attempt, wanted: list[str]) -> list[str]:
 
 
 async def _try(
-    attempt: Attempt, limits: SftpLimits, key: asyncssh.SSHKey | None, key_types: list[str]
+    attempt: Attempt,
+    limits: SftpLimits,
+    key: asyncssh.SSHKey | None,
+    addresses: list[Any],
+    key_types: list[str],
 ) -> asyncssh.SSHClientConnection:
     """Connect once. Every source of settings but these arguments is shut: files, agent, environment."""
     attempt.phase = ConnectionPhase.CONNECT
-    async with asyncio.timeout(limits.connect) as clock:
-
-        def connected() -> None:
-            clock.reschedule(asyncio.get_running_loop().time() + limits.login)
-
-        password = attempt.target.password if key is None else None
-        return await asyncssh.connect(
-            attempt.target.host,
-            attempt.target.port,
-            username=attempt.target.username,
-            client_factory=lambda: _Client(attempt, key, connected),
-            known_hosts=lambda _host, _address, _port: ([], [], []),  # anything else skips the callback
-            config=None,
-            client_keys=None,
-            agent_path=None,
-            gss_host=None,
-            x509_trusted_certs=None,
-            password=_asked(attempt, password) if password else None,
-            preferred_auth="publickey" if key else "password,keyboard-interactive",
-            server_host_key_algs=[
-                name for kind in key_types for name in ssh_algorithms.HOST_KEY_ALGORITHMS[kind]
-            ],
-            kex_algs=ssh_algorithms.KEY_EXCHANGES,
-            encryption_algs=ssh_algorithms.CIPHERS,
-            mac_algs=ssh_algorithms.MACS,
-            signature_algs=ssh_algorithms.SIGNATURES,
-            compression_algs=["none"],
-            connect_timeout=None,  # the clock above has both limits
-            login_timeout=0,
-            keepalive_interval=_KEEPALIVE_SECONDS,
-            keepalive_count_max=_KEEPALIVE_COUNT,
-        )
+    opened = await open_socket(addresses, limits.connect)
+    attempt.address = opened.getpeername()[0]
+    speaks = attempt.algorithms
+    password = attempt.target.password if key is None else None
+    try:
+        async with asyncio.timeout(limits.login):
+            return await asyncssh.connect(
+                attempt.target.host,
+                attempt.target.port,
+                sock=opened,
+                username=attempt.target.username,
+                client_factory=lambda: _Client(attempt, key),
+                known_hosts=lambda _host, _address, _port: ([], [], []),  # anything else skips the callback
+                config=None,
+                client_keys=None,
+                agent_path=None,
+                gss_host=None,
+                x509_trusted_certs=None,
+                x509_trusted_cert_paths=None,
+                password=_asked(attempt, password) if password else None,
+                preferred_auth="publickey" if key else "password,keyboard-interactive",
+                server_host_key_algs=[name for kind in key_types for name in speaks.host_keys[kind]],
+                kex_algs=speaks.key_exchanges,
+                encryption_algs=speaks.ciphers,
+                mac_algs=speaks.macs,
+                signature_algs=speaks.signatures,
+                compression_algs=["none"],
+                connect_timeout=None,  # it is connected, and the clock above has the other limit
+                login_timeout=0,
+                keepalive_interval=_KEEPALIVE_SECONDS,
+                keepalive_count_max=_KEEPALIVE_COUNT,
+            )
+    except BaseException:
+        opened.close()  # it may not have come to belong to a connection, which would have closed it
+        raise
 
 
 def _asked(attempt: Attempt, password: SecretStr) -> Callable[[], str]:
@@ -191,38 +111,35 @@ def _asked(attempt: Attempt, password: SecretStr) -> Callable[[], str]:
 class _Client(asyncssh.SSHClient):
     """Checks the host key, hands the private key over and notes how far the attempt came."""
 
-    def __init__(self, attempt: Attempt, key: asyncssh.SSHKey | None, connected: Callable[[], None]) -> None:
+    def __init__(self, attempt: Attempt, key: asyncssh.SSHKey | None) -> None:
         self._attempt = attempt
         self._key = key
-        self._connected = connected
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         self._attempt.connection = conn
         self._attempt.phase = ConnectionPhase.HOST_KEY
-        self._connected()
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002 - the library's signature
         offered = OfferedKey(key.get_algorithm(), key.get_fingerprint("sha256"))
+        if self._attempt.phase is not ConnectionPhase.HOST_KEY:
+            return self._is_the_same(offered)
         self._attempt.offered.append(offered)
-        pinned = hmac.compare_digest(offered.fingerprint.encode(), self._attempt.target.fingerprint.encode())
-        if pinned:
-            self._attempt.phase = ConnectionPhase.AUTHENTICATE
-        return pinned
+        for pin, fingerprint in self._attempt.target.pins.items():
+            if hmac.compare_digest(offered.fingerprint.encode(), fingerprint.encode()):
+                self._attempt.pin = pin
+                self._attempt.phase = ConnectionPhase.AUTHENTICATE
+                return True
+        return False
+
+    def _is_the_same(self, offered: OfferedKey) -> bool:
+        """Tell whether a later key exchange, which long transfers have, shows the host key of the first."""
+        if offered == self._attempt.offered[-1]:
+            return True
+        self._attempt.offered.append(offered)
+        self._attempt.phase, self._attempt.changed = ConnectionPhase.HOST_KEY, True
+        return False
 
     def public_key_auth_requested(self) -> asyncssh.SSHKey | None:
         self._attempt.credential_asked = True
         key, self._key = self._key, None  # asked again after a refusal
         return key
-
-
-def mask(username: str) -> str:
-    """Return what may be written of a user id: enough to tell two apart."""
-    return f"{username[:1]}***" if len(username) > 2 else "***"  # noqa: PLR2004 - two letters would be told by one
-
-
-def printable(text: str) -> str:
-    """Return text of a server without what could steer a terminal or break a line, escaped visibly."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )

@@ -3,6 +3,7 @@
 import socket
 
 import asyncssh
+import structlog
 
 from app.constants import ConnectionPhase
 from app.failures import (
@@ -13,7 +14,13 @@ from app.failures import (
     SftpTimeout,
     SftpUnreachable,
 )
-from app.storage.ssh_connection import Attempt, SftpLimits
+from app.storage.networks import AddressRefusedError
+from app.storage.ssh_attempt import Attempt, SftpLimits
+
+FOREIGN = (asyncssh.Error, OSError, AddressRefusedError)
+"""What a connection ends in that is no failure of a run yet."""
+
+log = structlog.get_logger()
 
 
 def explain(attempt: Attempt, limits: SftpLimits, error: BaseException) -> RunFailure:
@@ -21,6 +28,11 @@ def explain(attempt: Attempt, limits: SftpLimits, error: BaseException) -> RunFa
 
     Host, user and pin are left out of the message, which is stored in clear; the diagnosis has them.
     """
+    if isinstance(error, AddressRefusedError):
+        log.warning("address_refused")  # the diagnosis is for who asked, and must not tell what was found
+        return attempt.failure(SftpUnreachable, _REFUSED)
+    if attempt.changed:
+        return mismatch(attempt)
     kind, message = _meaning(attempt, limits, error)
     return attempt.failure(kind, message, error)
 
@@ -50,6 +62,11 @@ def _meaning(attempt: Attempt, limits: SftpLimits, error: BaseException) -> tupl
     return SftpInterrupted, _CUT
 
 
+_REFUSED = (
+    "The host name of the SFTP server is not known, or its address may not be connected to from here. Check "
+    "its spelling in the connection; an operator can allow an address (CERTSYNC_SFTP_ALLOWED_NETWORKS)."
+)
+"""One message for both, so that nobody learns names and addresses of the operator's network from it."""
 _NO_SFTP = (
     "The SFTP server took the login but offers this user no file transfer. "
     "Ask the state to enable SFTP for it."
@@ -87,11 +104,11 @@ def _unreachable(error: BaseException) -> str:
 
 
 def _no_handshake(attempt: Attempt, error: BaseException) -> tuple[type[RunFailure], str]:
-    listed = attempt.diagnosis().get("server_host_key_algorithms")
-    if isinstance(error, asyncssh.KeyExchangeFailed) or (listed and not attempt.server_key_types()):
+    if isinstance(error, asyncssh.KeyExchangeFailed) or attempt.without_common():
         return SftpUnreachable, (
             "The SFTP server offers outdated encryption only, which this service does not use. Ask the state "
-            "for a server with current algorithms; the error log lists both sides."
+            "for a server with current algorithms; the error log lists what it has. An operator can allow an "
+            "outdated one by its name (CERTSYNC_SFTP_LEGACY_ALGORITHMS)."
         )
     if isinstance(error, (asyncssh.ConnectionLost, OSError)):
         return SftpInterrupted, (

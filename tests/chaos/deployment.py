@@ -28,6 +28,7 @@ from tests.chaos.processes import ManagedProcess
 from tests.support.faulty_proxy import FaultyProxy, PostgresProxy
 from tests.support.openssh import OpenSshServer, free_port
 from tests.support.postgres import PostgresCluster
+from tests.support.processes import until_async
 
 APIS, WORKERS = 2, 3
 TRANSFER_LIMIT = 12
@@ -36,6 +37,7 @@ PDF_LIMIT = 60
 DISK = "24m"
 """Of the small disk for downloads."""
 DAY = timedelta(days=1)
+POLL = 0.1
 READY_LIMIT = 120
 KEEP_ALIVE = 2
 """Seconds; the server ends an idle connection after 5, and a request may just be on its way to it."""
@@ -93,10 +95,12 @@ class Deployment:
 
     async def until_ready(self, limit: float = READY_LIMIT) -> float:
         """Wait until both API processes are ready; return how many seconds that took."""
+
+        async def are_ready() -> bool:
+            return all([await self.ready(client) == "ready" for client in self.clients])
+
         began = time.monotonic()
-        async with asyncio.timeout(limit):
-            while any([await self.ready(client) != "ready" for client in self.clients]):
-                await asyncio.sleep(0.1)
+        await until_async(are_ready, limit, every=POLL)
         return time.monotonic() - began
 
     def worker_of(self, run_id: object) -> ManagedProcess:
@@ -132,7 +136,7 @@ class Deployment:
         }
         await factory.connections.put(name, "chaos", connection, None)
         for user, role in (("writer", Role.HR), ("starter", Role.ADMIN)):
-            district.tokens[user] = issue_token(factory.signing_key, user, role, name, DAY)
+            district.tokens[user] = issue_token(factory.authentication.signing_key, user, role, name, DAY)
         self.to_state[name] = proxy
         self.districts.append(district)
         return district
@@ -149,7 +153,9 @@ class Deployment:
             "CERTSYNC_PDF_ROWS": "1",
             **variables,
         }
-        self.ops_token = issue_token(self.factory.signing_key, "prober", Role.OPS, EVERY_DISTRICT, DAY)
+        self.ops_token = issue_token(
+            self.factory.authentication.signing_key, "prober", Role.OPS, EVERY_DISTRICT, DAY
+        )
         for number in range(APIS):
             port = free_port()
             await self._manage(self.apis, f"api-{number}", ("serve", "--port", str(port)), common)
@@ -167,9 +173,11 @@ class Deployment:
             url = f"{proxy.url}?application_name={name}"
             await self._manage(self.workers, name, ("worker",), common | {"CERTSYNC_DATABASE_URL": url})
         await self.until_ready()
-        async with asyncio.timeout(READY_LIMIT):
-            while await self.factory.queue.live_workers() < WORKERS:
-                await asyncio.sleep(0.1)
+
+        async def all_live() -> bool:
+            return await self.factory.queue.live_workers() >= WORKERS
+
+        await until_async(all_live, READY_LIMIT, every=POLL)
         for district in self.districts:
             body = {"description": "Licences", "status": "inactive"}
             headers = {"Authorization": f"Bearer {district.tokens['starter']}"}

@@ -11,10 +11,11 @@ from typing import Any
 import psycopg
 from redis.asyncio import Redis
 
-from tests.chaos.deployment import Deployment
+from tests.chaos.deployment import POLL, Deployment
 from tests.chaos.load import Load
 from tests.chaos.phases import PHASES, Caught
 from tests.support.lying_sftp import serving
+from tests.support.processes import until_async
 
 AWAY = 12.0
 """Seconds for which a server is away: longer than the import lock lives."""
@@ -39,20 +40,22 @@ class Strike:
 
     async def said(self, status: str) -> None:
         """Wait until both API processes have said so of themselves."""
-        async with asyncio.timeout(SEEN_LIMIT * self.load.patience):
-            while {
-                probe.api for probe in self.load.probes if probe.sent > self.at and probe.status == status
-            } != set(range(len(self.deployment.clients))):
-                await asyncio.sleep(0.05)
+        every_api = set(range(len(self.deployment.clients)))
+        probes = self.load.probes
+        await until_async(
+            lambda: {one.api for one in probes if one.sent > self.at and one.status == status} == every_api,
+            SEEN_LIMIT * self.load.patience,
+        )
 
     async def run_over(self) -> None:
         """Wait until the run that was caught is over."""
-        over = False
-        async with asyncio.timeout(RUN_LIMIT * self.load.patience):
-            while not over:
-                await asyncio.sleep(0.1)
-                with suppress(psycopg.OperationalError):  # another fault, of the same burst
-                    over = not await self.deployment.unfinished(self.caught.district.name)
+
+        async def is_over() -> bool:
+            with suppress(psycopg.OperationalError):  # another fault, of the same burst
+                return not await self.deployment.unfinished(self.caught.district.name)
+            return False
+
+        await until_async(is_over, RUN_LIMIT * self.load.patience, every=POLL)
 
 
 Blow = Callable[[Strike], AbstractAsyncContextManager[None]]
@@ -105,11 +108,11 @@ async def kill(strike: Strike) -> AsyncIterator[None]:
 @asynccontextmanager
 async def kill_all(strike: Strike) -> AsyncIterator[None]:
     for worker in strike.deployment.workers:
-        worker.held_down = True
+        worker.may_start.clear()
         worker.signal(signal.SIGKILL)
     yield
     for worker in strike.deployment.workers:
-        worker.held_down = False
+        worker.may_start.set()
 
 
 @asynccontextmanager

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 import httpx
 import psycopg
 
-from tests.chaos.deployment import Deployment
+from tests.chaos.deployment import POLL, Deployment
 from tests.chaos.districts import ChaosDistrict
 
 PAUSE = 4.0
 """Seconds between two imports of a district."""
-POLL = 0.1
 ANSWERS = {202, 409, 503}
 
 

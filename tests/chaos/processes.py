@@ -23,7 +23,8 @@ class ManagedProcess:
         self.name = name
         self.log = log
         self.starts = 0
-        self.held_down = False
+        self.may_start = asyncio.Event()
+        self.may_start.set()
         self._command = (sys.executable, "-m", "app.cli", *arguments)
         self._env = env
         self._child: ChildProcess | None = None
@@ -75,6 +76,5 @@ class ManagedProcess:
             assert self._child is not None
             await self._child.wait()
             await asyncio.sleep(RESTART_SECONDS)
-            while self.held_down:
-                await asyncio.sleep(0.1)
+            await self.may_start.wait()
             await self._start()

@@ -1,7 +1,9 @@
 """Fixture: the real application over HTTP semantics, without a socket. The root conftest has them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from datetime import timedelta
 from json import dumps
@@ -15,6 +17,7 @@ from app.constants import Role
 from app.factory import Factory
 from app.main import create_app
 from app.models import District
+from app.reach import _reach
 from app.services.tokens import issue_token
 from app.settings import Settings
 
@@ -32,7 +35,9 @@ class Api:
     factory: Factory
 
     def token(self, role: Role = Role.ADMIN, district: str = HERE, user: str = "kmarsh") -> str:
-        return issue_token(self.factory.signing_key, user, role, district, timedelta(minutes=5))
+        return issue_token(
+            self.factory.authentication.signing_key, user, role, district, timedelta(minutes=5)
+        )
 
     async def call(
         self,
@@ -53,7 +58,8 @@ class Api:
             sent.setdefault("Content-Type", "application/json")
             options["content"] = dumps(json)  # escapes what httpx would refuse to encode
         url = path if path.startswith(OUTSIDE) else f"/api/v1{path}"
-        return await self.client.request(method, url, headers=sent, **options)
+        request = self.client.request(method, url, headers=sent, **options)
+        return await asyncio.create_task(request, context=of_nobody())
 
     async def get(self, path: str, **options: Any) -> httpx.Response:
         return await self.call("GET", path, **options)
@@ -62,6 +68,13 @@ class Api:
         """Store rows as they are."""
         async with self.factory.database.write() as session:
             session.add_all(rows)
+
+
+def of_nobody() -> Context:
+    """Return a context that reaches no district until somebody says so, as that of a request does."""
+    context = copy_context()
+    context.run(_reach.set, None)
+    return context
 
 
 @asynccontextmanager

@@ -65,7 +65,9 @@ def collecting() -> Iterator[Collector]:
     collector = Collector(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield collector
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield collector
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -11,7 +11,7 @@ from sqlmodel import SQLModel
 from app.cli.main import prepare_database
 from app.settings import Settings
 from tests.support.commands import certsync, succeeded
-from tests.support.table_rows import sync_engine, values_of
+from tests.support.table_rows import admit_any_row, sync_engine, values_of
 
 
 @pytest.fixture
@@ -44,6 +44,7 @@ def fill_every_table(settings: Settings) -> None:
     """Add one row to each table."""
     engine = sync_engine(settings)
     with engine.begin() as connection:
+        admit_any_row(connection)
         for table in SQLModel.metadata.sorted_tables:
             connection.execute(sa.insert(table).values(values_of(table)))
     engine.dispose()

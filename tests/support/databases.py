@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.migrations import upgrade
+from app.reach import everywhere
 from app.settings import Settings
 from tests.support.postgres import PostgresCluster
 
@@ -29,9 +30,22 @@ def migrated_postgres(postgres_cluster: PostgresCluster) -> str:
     return str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
 
 
+WALLED = "walled"
+in_every_mode = pytest.mark.parametrize("settings", ["sqlite", "postgresql", WALLED], indirect=True)
+"""Marks what is also tested on PostgreSQL with row-level security.
+
+The test itself then reaches every district, requests that it sends with `Api.call` only their caller's.
+"""
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
     """Settings of an instance with an empty, migrated database, once for each kind of database."""
+    if request.param == WALLED:
+        walled: Settings = request.getfixturevalue("walled")
+        with everywhere():
+            yield walled
+        return
     if request.param == "sqlite":
         shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "certsync.db")
         yield Settings(data_dir=tmp_path)

@@ -136,6 +136,8 @@ PARAMETERS: dict[str, dict[str, Parameter]] = {
         "certification_required": exact("certification_required"),
     },
     "connection-events": {
+        "action": any_of("action"),
+        "by": exact("by"),
         **{name: exact(name) for name in ("port", "outcome", "failure_code", "run_id")},
         "phase": any_of("phase"),
         **span("at", "at"),
@@ -157,7 +159,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "endorsements": (*RECORD_TEXTS, "code", "description", "limitation"),
     "employees": ("employee_number", "state_staff_id", "job_class", "status", *NAMES),
     "job-classes": ("code", "title"),
-    "connection-events": ("phase", "outcome", "failure_code", "message"),
+    "connection-events": ("action", "phase", "outcome", "failure_code", "message"),
     "import-files": ("name", "datestamp", "sha256"),
 }
 KEYS = {

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from app.constants import (
+    ConnectionAction,
     ConnectionPhase,
     EmployeeStatus,
     FileState,
@@ -123,6 +124,7 @@ class Seeds:
             failure_code=failure,
             failure_message=failure and self.text(),
             report_pdf=self.pick(None, "report.pdf"),
+            lists_expired_at=self.pick(None, self.instant()),
             **named,
         )
 
@@ -215,6 +217,8 @@ class Seeds:
             id=event_id,
             district_id=self.district,
             at=self.instant(),
+            action=self.pick(None, *(action.value for action in ConnectionAction)),
+            user_id=self.pick(None, *USERS),
             host_encrypted=cipher.encrypt("sftp.state.example", place("host", event_id)),
             port=self.pick(22, 2222),
             username_encrypted=cipher.encrypt("district42", place("username", event_id)),

@@ -7,9 +7,13 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from app.access import Scope
 from app.demo.world import World, make_world, write_licence_file
 from app.factory import Factory
-from app.models import Task
+from app.models import ConnectionProposal, ConnectionState, FileRemoval, Task
+from app.models.base import utc_now
+from app.storage import audit_chain, token_reads
+from app.storage.audit_redaction import redact_employee
 from tests.support.imports import COLUMNS, DISTRICT, certification, run_import, select, succeed, write_file
 from tests.support.schedules import create, tick
 
@@ -40,6 +44,15 @@ async def live_in(factory: Factory, directory: Path) -> tuple[Path, Task]:
         )
     await factory.employees.put_all(DISTRICT, world.employees)
     await factory.connections.put(DISTRICT, "admin", CONNECTION, None)
+    async with factory.database.write() as session:
+        session.add(ConnectionState(district_id=DISTRICT, connection_version=0, login_failures=2))
+        session.add(
+            ConnectionProposal(
+                district_id=DISTRICT, connection_version=0, content_encrypted="sealed", proposed_by="admin"
+            )
+        )
+        session.add(FileRemoval(key="reports/gone.pdf", district_id=DISTRICT, due_at=utc_now()))
+    await factory.service_tokens.create(DISTRICT, "admin", "erp-sync", [Scope.RUNS_READ], None)
     task = await create(factory)
     await create(factory, status="inactive", description="never")
     await tick(factory)
@@ -50,6 +63,7 @@ async def live_in(factory: Factory, directory: Path) -> tuple[Path, Task]:
     await edit_one(factory, "2032-06-30")  # pending
     refused = write_file(directory, [["1", "Roy"]], "20260101", COLUMNS[:2])
     assert (await run_import(factory, refused)).status == "failed"
+    await leave_a_trail(factory)
     return path, task
 
 
@@ -60,3 +74,16 @@ async def edit_one(factory: Factory, expiration: str) -> Any:
     )
     fields = {"expiration_date": date.fromisoformat(expiration)}
     return await factory.certifications.change(DISTRICT, "kmarsh", chosen["public_id"], fields, None)
+
+
+async def leave_a_trail(factory: Factory) -> None:
+    """Let the audit trail be sealed, its first event be forgotten, and one person be redacted."""
+    await factory.audit.seal()
+    async with factory.database.write() as session:
+        connection = await session.connection()
+        assert await audit_chain.forget(connection, DISTRICT, utc_now(), 1) == 1
+        assert await redact_employee(connection, DISTRICT, small_state().employees[-1]["employee_number"])
+        [token] = await factory.service_tokens.list(DISTRICT)
+        key = token_reads.Key(DISTRICT, token.id, TODAY, "employees")
+        await token_reads.add(connection, {key: token_reads.Counts(1, 200)})
+    await factory.audit.seal()

@@ -9,8 +9,8 @@ from typing import Any
 import asyncssh
 from pydantic import SecretStr
 
-from app.storage.sftp import SftpTarget, scan_host_keys
-from tests.support.sftp import LIMITS
+from app.storage.sftp import SftpTarget
+from tests.support.sftp import offered_keys
 
 PASSWORD = "s3cret-of-the-district"
 USERNAME = "vt-district-42"
@@ -56,7 +56,7 @@ async def serving(
         }
         | options,
     ) as server:
-        (offered,) = await scan_host_keys("127.0.0.1", server.get_port(), LIMITS)
+        (offered,) = await offered_keys("127.0.0.1", server.get_port())
         yield SftpTarget(
             "127.0.0.1", server.get_port(), USERNAME, SecretStr(PASSWORD), None, offered.fingerprint, "/"
         )

@@ -48,11 +48,13 @@ class OpenSshServer:
     """sshd on a free port of 127.0.0.1, with three host keys; `files` is what `directory` serves.
 
     As root it makes a throw-away system user with a password; as an ordinary user, `password` is None and
-    the key logs in as oneself. It ends with `stop()`, and by itself when this process dies.
+    the key logs in as oneself. `more_config` are further lines of its configuration. It ends with `stop()`,
+    and by itself when this process dies.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *more_config: str) -> None:
         self._sshd = find_sshd()
+        self._more_config = more_config
         # Not pytest's directory: the server's user has to reach it.
         self.root = Path(tempfile.mkdtemp(prefix="certsync-sshd-", dir="/tmp"))
         self.root.chmod(0o755)
@@ -142,6 +144,7 @@ class OpenSshServer:
         for key_type in KEY_TYPES:
             _run("ssh-keygen", "-q", "-N", "", "-t", key_type, "-f", self.root / f"host_{key_type}")
             lines.append(f"HostKey {self.root}/host_{key_type}")
+        lines += self._more_config
         _run("ssh-keygen", "-q", "-N", "", "-t", "ed25519", "-f", self.root / "user_key")
         shutil.copy(self.root / "user_key.pub", self.root / "authorized_keys")
         for text in ("\n".join([*lines, NEWER]), "\n".join(lines)):

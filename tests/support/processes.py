@@ -5,8 +5,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,13 @@ def until(condition: Callable[[], Any], limit: float = 20.0, *, what: str = "it"
     return found
 
 
-async def until_async(condition: Callable[[], object], limit: float = 20.0) -> None:
-    """As `until`, with the event loop running meanwhile."""
+async def until_async(
+    condition: Callable[[], object | Awaitable[object]], limit: float | None = 20.0, *, every: float = 0.02
+) -> None:
+    """As `until`, with the event loop running meanwhile; `condition` may be asynchronous itself."""
     async with asyncio.timeout(limit):
-        while not condition():
-            await asyncio.sleep(0.02)
+        while True:
+            found = condition()
+            if await found if isawaitable(found) else found:
+                return
+            await asyncio.sleep(every)

@@ -11,7 +11,9 @@ import pytest
 from pydantic import SecretStr
 
 from app.failures import RunFailure
+from app.storage.fingerprints import OfferedKey
 from app.storage.sftp import Received, SftpLimits, SftpTarget, open_sftp
+from app.storage.ssh_scan import asking, scan_host_keys
 from tests.support.openssh import OpenSshServer
 
 NAME = "licences_20260102.txt"
@@ -36,6 +38,11 @@ def key_target(server: OpenSshServer, **changes: Any) -> SftpTarget:
 def password_target(server: OpenSshServer, password: str, **changes: Any) -> SftpTarget:
     """The connection that works, by password, but for `changes`."""
     return key_target(server, private_key=None, password=SecretStr(password), **changes)
+
+
+async def offered_keys(host: str, port: int) -> list[OfferedKey]:
+    """The host keys that a server shows."""
+    return await scan_host_keys(asking(host, port, LIMITS), LIMITS)
 
 
 def recognise(name: str) -> datetime | None:

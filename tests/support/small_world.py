@@ -15,7 +15,7 @@ import time_machine
 from app.constants import FINAL_STATUSES
 from app.factory import Factory
 from app.job_queue import JobQueue
-from app.models import IdempotencyKey, Task
+from app.models import IdempotencyKey, Run, Task
 from app.pipeline.fetch import FetchedFile, Fetcher
 from app.pipeline.layout import Layout
 from app.services import run_execution, run_reporting
@@ -63,11 +63,11 @@ class SmallWorld:
         self.begun: dict[tuple[UUID, Any], UUID] = {}
 
     async def fetch(
-        self, fetcher: Fetcher, _district: str, run_id: UUID, layout: Layout, scratch: Path, *_: object
+        self, fetcher: Fetcher, run: Run, layout: Layout, scratch: Path, *_: object
     ) -> FetchedFile:
         step, self.meanwhile = self.meanwhile, None
         if step is not None:
-            await step(run_id)
+            await step(run.id)
         return await fetcher.from_disk(self.files[self.file], layout, scratch)
 
     async def at_once(self, step: Callable[[Factory], Awaitable[T]], times: int) -> list[T | BaseException]:

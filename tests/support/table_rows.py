@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlmodel import SQLModel
 
 import app.models  # noqa: F401 - declares the tables
-from app.database import database_url
+from app.database_urls import database_url
+from app.services.database_copy import ARRIVALS_CHECKED
 from app.settings import Settings
 
 ID = UUID(int=1)
@@ -46,15 +47,21 @@ def value_of(column: sa.Column[Any]) -> Any:
 
 def values_of(table: sa.Table) -> dict[str, Any]:
     """What a row must have, and its key; every row of a table is the same one."""
-    return {
-        column.name: value_of(column)
-        for column in table.columns
-        if not column.nullable and not (column.primary_key and column.foreign_keys)
-    } | {column.name: "x" for column in table.columns if column.primary_key and column.foreign_keys}
+    return {column.name: value_of(column) for column in table.columns if not column.nullable}
+
+
+def admit_any_row(connection: sa.Connection) -> None:
+    """Let the audit trail's tables take rows that do not fit to others; deletions stay refused."""
+    for table in ARRIVALS_CHECKED:
+        statement = f"ALTER TABLE {table} DISABLE TRIGGER {table}_insert"
+        if connection.dialect.name == "sqlite":
+            statement = f"DROP TRIGGER IF EXISTS {table}_insert"
+        connection.execute(sa.text(statement))
 
 
 def insert_parents(connection: sa.Connection, table: sa.Table) -> None:
     """Insert one row in every table that a row of `table` needs, itself not included."""
+    admit_any_row(connection)
     for parent in SQLModel.metadata.sorted_tables:
         if parent is table:
             return

@@ -1,5 +1,7 @@
 """The shape of every error."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -9,6 +11,11 @@ class Fault(BaseModel):
     loc: list[str | int] = Field(examples=[["body", "items", 3, "last_name"]])
     msg: str = Field(description="What to do about it.")
     type: str = Field(description="The kind of fault, for programs.")
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    """Leave out what stands for "not there" here: nobody sends it."""
+    del schema["default"]
 
 
 class Problem(BaseModel):
@@ -33,5 +40,9 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str = Field(description="What happened this time, and what to do.")
-    instance: str = Field(description="The path of the request.")
+    instance: str = Field(
+        "",
+        description="The path of the request; not there when that could not be read.",
+        json_schema_extra=_without_default,
+    )
     errors: list[Fault] | None = Field(None, description="With status 422: every fault and its place.")

@@ -1,16 +1,18 @@
 """Queries of lists: the parameters that each list can be filtered by, all of which must hold."""
 
-import re
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.pages import PageQuery, SortOf
-from app.api.schemas.base import Code, Day, Minute, Name
+from app.api.schemas.base import Code, Day, Instant, Minute, Name
 from app.api.schemas.tasks import DayOfWeek
 from app.constants import (
+    AuditAction,
+    AuditInterface,
+    AuditRecord,
+    ConnectionAction,
     ConnectionPhase,
     EmployeeStatus,
     FileState,
@@ -21,32 +23,22 @@ from app.constants import (
     RunTrigger,
     TaskStatus,
 )
-from app.storage import connection_events, import_files, records, roster, runs, tasks
+from app.storage import (
+    audit_events,
+    connection_events,
+    import_files,
+    records,
+    roster,
+    runs,
+    service_tokens,
+    tasks,
+)
 
-INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(?P<offset>Z|[+-]\d\d:\d\d)?")
 SORT = "A field, ascending, or `-field`, descending. Nulls come last in ascending order."
 
 Value = TypeVar("Value")
 
 
-def read_instant(value: object) -> object:
-    """Return the instant of RFC 3339 in UTC; raises ValueError, above all for one without an offset."""
-    if not isinstance(value, str):
-        return value
-    if re.fullmatch(r".+:\d\d(\.\d+)? \d\d:\d\d", value):
-        raise ValueError("has a space where the + of the offset was; write + as %2B in an address")
-    match = INSTANT.fullmatch(value.upper())
-    if match is None:
-        raise ValueError("must be an instant such as 2026-11-22T07:30:00Z")
-    if match["offset"] is None:
-        raise ValueError("says no offset; add Z for UTC, or one such as -05:00")
-    try:
-        return datetime.fromisoformat(match[0]).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"is no instant of the calendar: {error}") from error
-
-
-Instant = Annotated[datetime, BeforeValidator(read_instant)]
 AnyOf = Annotated[list[Value], Field(min_length=1, max_length=50)]
 """A parameter that may be repeated: one of the values."""
 
@@ -183,17 +175,43 @@ class JobClassQuery(PageQuery):
     )
 
 
-class ConnectionEventQuery(PageQuery):
-    """Query of the list of attempts to connect. Host and user are encrypted: there is no filter by them."""
+class ConnectionEventFilters(BaseModel):
+    """What connection events are filtered by. Host and user are encrypted: there is no filter by them."""
 
-    sort: Annotated[str, SortOf(connection_events.LISTING)] = Field(
-        connection_events.LISTING.default, description=SORT
-    )
+    model_config = ConfigDict(extra="forbid")
+
     port: Annotated[int, Field(ge=1, le=65535)] | None = _exact("port")
+    action: AnyOf[ConnectionAction] | None = _any("action")
+    by: Name | None = _exact("user")
     phase: AnyOf[ConnectionPhase] | None = _any("phase")
     outcome: Literal["success", "failure"] | None = _exact("outcome")
     failure_code: Name | None = _exact("code of failure")
     run_id: UUID | None = _exact("run")
+    at_from: Instant | None = _from("time")
+    at_to: Instant | None = _to("time")
+
+
+class ConnectionEventQuery(ConnectionEventFilters, PageQuery):
+    """Query of the list of attempts to connect."""
+
+    sort: Annotated[str, SortOf(connection_events.LISTING)] = Field(
+        connection_events.LISTING.default, description=SORT
+    )
+
+
+class AuditQuery(PageQuery):
+    """Query of the audit trail."""
+
+    sort: Annotated[str, SortOf(audit_events.LISTING)] = Field(audit_events.LISTING.default, description=SORT)
+    actor: Name | None = _exact("user id")
+    token_id: UUID | None = _exact("service token")
+    interface: AnyOf[AuditInterface] | None = _any("interface")
+    action: AnyOf[AuditAction] | None = _any("action")
+    record_type: AnyOf[AuditRecord] | None = _any("kind of record")
+    record_id: Name | None = _exact("record")
+    employee_number: Code | None = _exact("employee")
+    run_id: UUID | None = _exact("run")
+    request_id: Code | None = _exact("request")
     at_from: Instant | None = _from("time")
     at_to: Instant | None = _to("time")
 
@@ -210,17 +228,33 @@ class ImportFileQuery(PageQuery):
     fetched_to: Instant | None = _to("time of fetching")
 
 
+class ServiceTokenQuery(PageQuery):
+    """Query of the list of service tokens."""
+
+    sort: Annotated[str, SortOf(service_tokens.LISTING)] = Field(
+        service_tokens.LISTING.default, description=SORT
+    )
+    name: Name | None = _part("name")
+    created_by: Name | None = _exact("user who made it")
+    created_from: Instant | None = _from("time of its making")
+    created_to: Instant | None = _to("time of its making")
+    expires_from: Instant | None = _from("end")
+    expires_to: Instant | None = _to("end")
+
+
 REPEATABLE = frozenset(
     name
     for query in (
         RunQuery,
         TaskQuery,
+        AuditQuery,
         CertificationQuery,
         EndorsementQuery,
         EmployeeQuery,
         JobClassQuery,
         ConnectionEventQuery,
         ImportFileQuery,
+        ServiceTokenQuery,
     )
     for name, schema in query.model_json_schema()["properties"].items()
     if any(kind.get("type") == "array" for kind in schema.get("anyOf", ()))

@@ -41,7 +41,7 @@ class RunFailureOut(Answer):
 
 
 class RunLinks(Answer):
-    """Where the parts of the report are; null until there is one."""
+    """Where the parts of the report are; null until there is one, and after it expired."""
 
     report_pdf: str | None
     report_json: str | None
@@ -72,6 +72,9 @@ class RunOut(Answer):
         description="The figures of the report, once the run succeeded; a preview has an import's."
     )
     failure: RunFailureOut | None
+    lists_expired_at: datetime | None = Field(
+        description="When its lists and its PDF were deleted, since they are kept for a time only."
+    )
     links: RunLinks
 
     @classmethod
@@ -108,9 +111,10 @@ def _links(run: Run) -> RunLinks:
     def link(part: str, *, there: bool) -> str | None:
         return f"{BASE}/runs/{run.id}/{part}" if there else None
 
-    ended = run.status in FINAL_STATUSES
+    kept = run.lists_expired_at is None
+    ended = kept and run.status in FINAL_STATUSES
     return RunLinks(
-        report_pdf=link("report.pdf", there=run.report_pdf is not None),
+        report_pdf=link("report.pdf", there=kept and run.report_pdf is not None),
         report_json=link("report.json", there=ended),
         skipped_csv=link("skipped.csv", there=ended),
         rejected_csv=link("rejected.csv", there=ended),

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field
 
 from app.api.schemas.base import Answer, Body, Day, Example, Minute, Name
 from app.constants import DAYS, TaskStatus
-from app.settings import check_timezone
+from app.settings.values import check_timezone
 
 LAST_YEAR = 2100
 """Of a start date. A task with a mistyped later one would look scheduled and never run."""

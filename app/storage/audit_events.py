@@ -1,0 +1,171 @@
+"""Records who did what to which record, in the transaction that does it, and lists it."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.audit_source import Source, current
+from app.constants import AuditAction, AuditRecord
+from app.models import AuditEvent, AuditPayload, AuditSeal
+from app.models.audit import time_ordered_id
+from app.models.base import utc_now
+from app.storage import districts
+from app.storage.filters import Condition, any_of, between, exact, named
+from app.storage.pages import Listing, Page, PageRequest, fetch_page
+
+event = AuditEvent.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
+payload = AuditPayload.__table__  # type: ignore[attr-defined] # as above
+seal = AuditSeal.__table__  # type: ignore[attr-defined] # as above
+
+about = payload.alias()
+
+
+def _about(name: str) -> Condition:
+    """Match events whose payload has this very value, found by its index: few of many."""
+    return lambda value: event.c.id.in_(sa.select(about.c.event_id).where(about.c[name] == value))
+
+
+SALT_BYTES = 16
+MANY = 50
+LISTING = Listing(
+    name="audit-events",
+    key=(event.c.id,),
+    default="-at",
+    sortable=named(event.c.at),
+    filters={
+        **exact(event.c.actor, event.c.token_id, event.c.run_id, event.c.request_id),
+        **{name: _about(name) for name in ("record_id", "employee_number")},
+        **any_of(event.c.action, event.c.interface, event.c.record_type),
+        **between(at=event.c.at),
+    },
+    searched=(event.c.actor, event.c.action, event.c.record_type, event.c.interface, payload.c.record_id),
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that was done to one record; `before` and `after` are None where there is none.
+
+    `employee_number` is whom the record is about: with it all that the trail says of a person is found.
+    """
+
+    action: AuditAction
+    record_type: AuditRecord
+    record_id: str | UUID | None
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+    employee_number: str | None = None
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what of `after` differs from `before`, as it was and as it is."""
+    changed = [name for name, value in after.items() if before[name] != value]
+    return {name: before[name] for name in changed}, {name: after[name] for name in changed}
+
+
+async def record(
+    connection: AsyncConnection,
+    district_id: str,
+    *changes: Change,
+    source: Source | None = None,
+    at: datetime | None = None,
+) -> list[UUID]:
+    """Add an event for each change, and return their ids; `source` is the caller's unless it is given."""
+    if not changes:
+        return []
+    source, at = source or current(), at or utc_now()
+    events, payloads = [], []
+    ids = sorted(time_ordered_id() for _ in changes)  # events of one moment stay in their order
+    for event_id, change in zip(ids, changes, strict=True):
+        said_of = _payload(change)
+        said = {
+            "id": event_id,
+            "district_id": district_id,
+            "at": at,
+            "actor": source.actor,
+            "token_id": source.token_id,
+            "interface": source.interface.value,
+            "address": source.address,
+            "request_id": source.request_id,
+            "run_id": source.run_id,
+            "action": change.action.value,
+            "record_type": change.record_type.value,
+            "payload_digest": payload_digest(**said_of),
+        }
+        events.append(said)
+        payloads.append({"event_id": event_id, "district_id": district_id, **said_of})
+    await _insert(connection, event, events)
+    await _insert(connection, payload, payloads)
+    return ids
+
+
+async def _insert(connection: AsyncConnection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Add rows, many of them to PostgreSQL in one statement: a bulk write of employees has thousands."""
+    if connection.dialect.name == "sqlite" or len(rows) < MANY:
+        await connection.execute(sa.insert(table), rows)
+        return
+    columns = ", ".join(rows[0])
+    source = f"json_populate_recordset(CAST(NULL AS {table.name}), CAST(:rows AS json))"
+    statement = f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {source}"  # noqa: S608 - no input in it
+    await connection.execute(sa.text(statement), {"rows": json.dumps(rows, default=_plain)})
+
+
+async def record_everywhere(connection: AsyncConnection, change: Change) -> None:
+    """Add an event of what concerns the whole deployment to the trail of every district."""
+    for district_id in await districts.all_ids(connection):
+        await record(connection, district_id, change)
+
+
+def _payload(change: Change) -> dict[str, Any]:
+    content = json.dumps(
+        {"before": change.before, "after": change.after}, default=_plain, separators=(",", ":")
+    )
+    return {
+        "record_id": None if change.record_id is None else str(change.record_id),
+        "employee_number": change.employee_number,
+        "salt": secrets.token_hex(SALT_BYTES),
+        "content": content,
+    }
+
+
+def payload_digest(record_id: str | None, employee_number: str | None, salt: str, content: str) -> str:
+    """Return what an event holds of its payload; by the salt, nobody finds by trying what was deleted."""
+    text = json.dumps([salt, record_id, employee_number, content])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return str(value)
+
+
+def _query(district_id: str) -> Any:
+    return (
+        sa.select(
+            *event.c,
+            payload.c.record_id,
+            payload.c.employee_number,
+            payload.c.content,
+            seal.c.sequence,
+            seal.c.hash,
+        )
+        .select_from(event)
+        .outerjoin(payload, sa.and_(payload.c.event_id == event.c.id, payload.c.district_id == district_id))
+        .outerjoin(seal, sa.and_(seal.c.event_id == event.c.id, seal.c.district_id == district_id))
+        .where(event.c.district_id == district_id)
+    )
+
+
+async def page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
+    """Return a page of a district's events, each with its payload if that is there, and its link."""
+    return await fetch_page(session, _query(district_id), LISTING, request)
