@@ -254,7 +254,7 @@ async def test_a_database_that_hangs_delays_a_scrape_by_the_limit_only(
 
     monkeypatch.setattr("app.services.metrics.LIMIT", 0.2)
     monkeypatch.setattr(queries, "newest_files", forever)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert of(await scrape(api), "certsync_figures_readable") == {(): 0}
     pool: Any = api.factory.watching.engine.pool
     await until_async(lambda: not pool.checkedout())  # the end forgets what is given back later

@@ -17,7 +17,7 @@ async def test_it_runs_while_the_body_does_and_ends_with_it() -> None:
             rounds += 1
             await asyncio.sleep(0)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async with in_background(work()):
             while rounds < 3:
                 await asyncio.sleep(0)
@@ -40,7 +40,7 @@ async def test_a_cancellation_that_got_lost_is_repeated(monkeypatch: pytest.Monk
                 lost += 1
         await asyncio.sleep(60)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async with in_background(work()):
             await asyncio.sleep(0)
     assert lost == 2

@@ -173,7 +173,7 @@ async def test_failure_to_start_shows_the_end_of_the_log(tmp_path: Path) -> None
 async def test_server_that_never_answers_is_given_up_and_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded_redis, "START_LIMIT", 0.5)
+    monkeypatch.setattr(embedded_redis, "START_LIMIT", 2.0)
     binary = program(tmp_path / "deaf-server", f'echo $$ > "{tmp_path}/pid"; exec sleep 1000')
     with pytest.raises(ConfigurationError, match="did not answer"):
         await EmbeddedRedis(tmp_path, binary).start()

@@ -21,6 +21,8 @@ from tests.support.collector import Collector, attributes, collecting
 from tests.support.openssh import OpenSshServer, free_port
 from tests.support.service import SECONDS, Service, running_service
 
+pytestmark = pytest.mark.timeout(360)
+
 HOST = "LoCaLhOsT"
 """The tests' server under a name that nothing else bears."""
 WRONG_PASSWORD = "Gr4nite-and-maple"

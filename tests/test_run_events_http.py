@@ -176,7 +176,7 @@ async def test_server_stops_although_a_client_listens(served: Served) -> None:
     async with served.stream(run) as lines:
         await next_event(lines)
         served.server.should_exit = True
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             rest = await every_event(lines)  # ends in order, not by a cut connection
             await served.serving
     assert all(name != "end" for name, *_ in rest)

@@ -84,7 +84,7 @@ async def test_cancelled_download_ends_the_connection_and_leaves_nothing(
         with pytest.raises(asyncio.CancelledError):
             await download
         proxy.resume()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await proxy.idle()
     assert names(tmp_path) == []
 

@@ -114,5 +114,5 @@ async def test_a_collector_that_is_away_delays_the_end_by_seconds_only(
             pass
     began = time.monotonic()
     await tracing.close()
-    assert time.monotonic() - began < FLUSH_SECONDS + 1
+    assert time.monotonic() - began < FLUSH_SECONDS + 4
     assert "xport" in caplog.text
