@@ -8,10 +8,11 @@ import pytest
 from app.errors import ConflictError
 from app.factory import Factory
 from app.pipeline.person import Grade, Person
+from app.pipeline.text_format import as_read, visible
 from tests.support.imports import DISTRICT, employee, row, succeed, write_file
 from tests.support.one_person import CODE, FIRST, FORMER, FULL, LAST, LICENCE, NUMBER, live
 
-PERSON = Person(DISTRICT, NUMBER).learn("0045127", ["O'Neil", "Ñúñez"], ["Ann Mary"])
+PERSON = Person(DISTRICT, NUMBER).with_id("0045127").learn("60334", ["O'Neil", "Ñúñez"], ["Ann Mary"])
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,11 @@ PERSON = Person(DISTRICT, NUMBER).learn("0045127", ["O'Neil", "Ñúñez"], ["Ann
         ("45127", Grade.ID),
         ("x;0045127;y", Grade.ID),
         ("451270", None),
+        ("60334", None),
+        ("60334;O'Neil;Ann Mary", Grade.ID),
+        (as_read(visible("7\tO'NEIL\tAnn\xa0Mary\t\x9b")), Grade.NAME),
+        (as_read(visible("7\xa0,\t0045127\n")), Grade.ID),
+        ("\\U00ffffff\\x45127", None),
         ("o'neil", Grade.NAME),
         ("9|O'NEIL|ann  mary|L1", Grade.NAME),
         ("O'Neill, Ann Mary", None),
@@ -37,6 +43,8 @@ def test_a_text_names_the_person(text: str, grade: Grade | None) -> None:
     ("who", "grade"),
     [
         (("45127", "Other", "Name"), Grade.ID),
+        (("60334", "Other", "Name"), None),
+        (("060334", "O'Neil", "Ann Mary"), Grade.ID),
         (("7", "O'NEIL", " ann mary"), Grade.NAME),
         (("7", "O'Neil", "Ann"), None),
         ((None, None, None), None),

@@ -244,6 +244,9 @@ def person_told(found: "Found", wish: "Wish", *, erased: bool) -> str:
         return f"Nothing is stored of {who}."
     unreadable = sum(searched.unreadable for searched in found.files)
     notes = [f"{unreadable:,} of the kept files cannot be read and may name anybody."] if unreadable else []
+    if doubtful := sorted(found.person.doubtful_keys):
+        ids = escape(", ".join(doubtful))
+        notes += [f"Educator IDs that count only with the name, since they may be another's: {ids}."]
     if erased:
         kept = found.naming_files and not wish.delete_files
         notes += ["The kept licence files were left; they name the person until they expire."] if kept else []

@@ -14,7 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FindingKind
 from app.models import RunFinding
+from app.pipeline.keys import educator_key
 from app.pipeline.person import Grade, Person
+from app.pipeline.text_format import as_read
 
 finding = RunFinding.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
@@ -81,7 +83,7 @@ def grade_of(person: Person, kind: FindingKind, data: Data) -> Grade | None:
         case FindingKind.OTHER_NAME:
             return person.grade(data["educator_id"], data["file_last_name"], data["file_first_name"])
         case FindingKind.REJECTED:
-            return person.in_text(str(data["value"]))
+            return person.in_text(as_read(str(data["value"])))
     return None
 
 
@@ -89,11 +91,13 @@ def learn(person: Person, found: Mention) -> Person:
     """Return the person with the names and the id that a line knows of them.
 
     The state's names are taken for those of somebody who is no employee: an employee has names of their own,
-    and perhaps a wrong id.
+    and perhaps a wrong id. An id is surely theirs only if nothing else is known of one who was deleted.
     """
     data = found.data
     if found.own:
         known_id = data.get("state_staff_id") or data.get("educator_id")
+        if person.row_id is None and not (person.educator_keys | person.doubtful_keys):
+            person = person.with_id(known_id)
         return person.learn(known_id, [data.get("last_name")], [data.get("first_name")])
     if found.kind is FindingKind.SKIPPED and person.number is None:
         for one in data["candidates"]:
@@ -127,6 +131,19 @@ def redacted(person: Person, kind: FindingKind, data: Data) -> Data:
             return {**data, "educator_id": "", "file_last_name": ERASED, "file_first_name": ERASED}
         case _:
             return {**data, "value": ERASED}
+
+
+async def numbers_with_id(connection: AsyncConnection, district_id: str, key: str) -> set[str]:
+    """Return the numbers of the employees whom lists know by this Educator ID as their own."""
+    data = finding.c.data
+    known_id = sa.func.coalesce(data["state_staff_id"].as_string(), data["educator_id"].as_string())
+    kinds = (FindingKind.SKIPPED, FindingKind.OTHER_NAME)
+    query = (
+        sa.select(data["employee_number"].as_string(), known_id)
+        .where(finding.c.district_id == district_id, finding.c.kind.in_(kinds))
+        .distinct()
+    )
+    return {found for found, text in await connection.execute(query) if educator_key(text) == key}
 
 
 async def take_out(connection: AsyncConnection, person: Person, found: Sequence[Mention]) -> None:

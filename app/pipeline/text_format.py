@@ -40,6 +40,7 @@ SIGNATURES = {
     b"Rar!\x1a\x07": "a RAR archive; it has to be stored as CSV, unpacked",
     b"-----BEGIN PGP": "encrypted; it has to be stored decrypted",
 }
+_ESCAPES = re.compile(r"\\(?:[tnr]|x[0-9a-f]{2}|u[0-9a-f]{4}|U00(?:0[0-9a-f]|10)[0-9a-f]{4})")
 CONTROL = bytes(range(0x20)).translate(None, b"\t\n\v\f\r") + b"\x7f"
 CP1252_UNDEFINED = b"\x81\x8d\x8f\x90\x9d"
 
@@ -204,6 +205,11 @@ def visible(text: str, limit: int = 200) -> str:
     if cut.isprintable():
         return cut
     return "".join(c if c.isprintable() else _escape(c) for c in cut)
+
+
+def as_read(text: str) -> str:
+    """Return what `visible` was given, as far as it can be told: a backslash may have been in the file."""
+    return _ESCAPES.sub(lambda found: found[0].encode().decode("unicode_escape"), text)
 
 
 def _escape(character: str) -> str:

@@ -98,7 +98,7 @@ class PersonalData:
 
         `employee` is the number of an employee, also of one who was deleted; `educator_id` is that of
         anybody in the state's files. Raises NotFoundError for an unknown district, ConflictError when
-        several employees have the id.
+        several employees have the id, or when it was that of one who was deleted.
         """
         async with self._database.read() as session:
             district = await districts.find(session, district_id)
@@ -106,9 +106,7 @@ class PersonalData:
                 raise NotFoundError(f"There is no district {district_id!r}.")
             connection = await session.connection()
             identified = await identify(connection, district_id, employee, educator_id)
-            person = identified[0]
-            for record in await person_rows.former_records(connection, district_id, person.number):
-                person = person.learn_record(record)
+            person = await _with_former(connection, identified[0])
         person, mentions, last = await self._mentions(person)
         found = Found((employee, educator_id), identified, person, {}, mentions, last)
         async with self._database.read() as session:
@@ -121,14 +119,15 @@ class PersonalData:
     async def _mentions(self, person: Person) -> tuple[Person, list[Mention], int]:
         """Search the lists until they teach no further name of the person."""
         while True:
-            known = person
             last = 0
             mentions: list[Mention] = []
             async with self._database.read() as session:
-                async for seen, some in person_findings.mentions(await session.connection(), known):
+                connection = await session.connection()
+                known = person = person.doubting(await person_rows.others_keys(connection, person))
+                async for seen, some in person_findings.mentions(connection, known):
                     last = seen
                     mentions += some
-            for one in mentions:
+            for one in reversed(mentions):  # the newest knows best
                 person = person_findings.learn(person, one)
             if person == known:
                 return person, mentions, last
@@ -163,6 +162,7 @@ class PersonalData:
                 "made_at": utc_now(),
                 "employee_number": person.number,
                 "educator_ids": sorted(person.educator_keys),
+                "educator_ids_in_doubt": sorted(person.doubtful_keys),
                 **found.rows,
                 "run_lists": [
                     {
@@ -207,8 +207,33 @@ async def identify(
         raise ConflictError(f"Several employees have this Educator ID: give the number of one ({numbers}).")
     if known:
         return Person.of(known[0]), known[0].status
-    person = Person(district_id, number=employee)
-    return (person if employee else person.learn(educator_id, (), ())), None
+    if employee:
+        return Person(district_id, number=employee), None
+    key = educator_key(educator_id)
+    if key and (former := await _former_numbers(connection, district_id, key)):
+        listed = ", ".join(sorted(former))
+        raise ConflictError(
+            f"This was the Educator ID of an employee who was deleted: give the number ({listed})."
+        )
+    return Person(district_id).with_id(educator_id), None
+
+
+async def _former_numbers(connection: AsyncConnection, district_id: str, key: str) -> set[str]:
+    """Return the numbers of deleted employees who had this id: more is stored under them than under it."""
+    numbers = await person_rows.deleted_with_id(connection, district_id, key)
+    numbers |= await person_findings.numbers_with_id(connection, district_id, key)
+    return numbers - await person_rows.stored_numbers(connection, district_id, numbers)
+
+
+async def _with_former(connection: AsyncConnection, person: Person) -> Person:
+    """Return the person with what the audit trail knows of them; of one who was deleted, with the last id."""
+    records = await person_rows.former_records(connection, person.district_id, person.number)
+    ids = [record["state_staff_id"] for record in records if "state_staff_id" in record]
+    if person.row_id is None and ids:
+        person = person.with_id(ids[-1])
+    for record in records:
+        person = person.learn_record(record)
+    return person
 
 
 def _plain(value: Any) -> Any:

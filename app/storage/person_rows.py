@@ -9,8 +9,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.constants import FINAL_STATUSES, AuditRecord, RunStatus
+from app.constants import FINAL_STATUSES, AuditAction, AuditRecord, RunStatus
 from app.models import Employee, Run
+from app.pipeline.keys import educator_key
+from app.pipeline.person import Person
 from app.storage.audit_events import event, payload
 
 employee = Employee.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
@@ -21,12 +23,12 @@ BATCH = 5000
 
 
 async def employees(
-    connection: AsyncConnection, district_id: str, number: str | None, educator_key: str | None
+    connection: AsyncConnection, district_id: str, number: str | None, key: str | None
 ) -> list[Employee]:
     """Return the employees who have this number or this Educator ID."""
     alike = sa.or_(
         employee.c.employee_number == number if number is not None else sa.false(),
-        employee.c.educator_key == educator_key if educator_key is not None else sa.false(),
+        employee.c.educator_key == key if key is not None else sa.false(),
     )
     query = sa.select(employee).where(employee.c.district_id == district_id, alike)
     return [Employee(**row) for row in (await connection.execute(query)).mappings()]
@@ -37,7 +39,7 @@ async def former_records(
 ) -> list[dict[str, Any]]:
     """Return what the audit trail has of an employee's record, of one who was deleted as well.
 
-    Each is a whole record, or what a change made of it, before and after.
+    Each is a whole record, or what a change made of it, before and after; the newest is the last.
     """
     if number is None:
         return []
@@ -49,9 +51,45 @@ async def former_records(
             payload.c.district_id == district_id,
             event.c.record_type == AuditRecord.EMPLOYEE,
         )
+        .order_by(event.c.at, event.c.id)
     )
     contents = [json.loads(text) for text in (await connection.execute(query)).scalars()]
     return [content[side] for content in contents for side in ("before", "after") if content[side]]
+
+
+async def deleted_with_id(connection: AsyncConnection, district_id: str, key: str) -> set[str]:
+    """Return the numbers of the employees who had this Educator ID when they were deleted."""
+    query = (
+        sa.select(payload.c.employee_number, payload.c.content)
+        .join(event, event.c.id == payload.c.event_id)
+        .where(
+            payload.c.district_id == district_id,
+            event.c.record_type == AuditRecord.EMPLOYEE,
+            event.c.action == AuditAction.DELETED,
+        )
+    )
+    found = ((row.employee_number, json.loads(row.content)) for row in await connection.execute(query))
+    return {
+        number for number, content in found if educator_key(content["before"].get("state_staff_id")) == key
+    }
+
+
+async def stored_numbers(connection: AsyncConnection, district_id: str, numbers: Collection[str]) -> set[str]:
+    """Return which of these are numbers of employees who are stored."""
+    query = sa.select(employee.c.employee_number).where(
+        employee.c.district_id == district_id, employee.c.employee_number.in_(numbers)
+    )
+    return set((await connection.execute(query)).scalars())
+
+
+async def others_keys(connection: AsyncConnection, person: Person) -> set[str]:
+    """Return which of the person's Educator IDs another employee has now."""
+    query = sa.select(employee.c.educator_key).where(
+        employee.c.district_id == person.district_id,
+        employee.c.educator_key.in_(person.educator_keys),
+        employee.c.id != person.row_id if person.row_id is not None else sa.true(),
+    )
+    return set((await connection.execute(query)).scalars())
 
 
 async def runs(connection: AsyncConnection, district_id: str, ids: Collection[UUID]) -> list[Run]:
