@@ -1,6 +1,7 @@
 """More than a process can do: it refuses at once and says when to come again, and goes on with the rest."""
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.api import limits
+from app.main import create_app
 from app.services.tasks import TaskService
 from app.settings import Settings
 from tests.support.api import HERE, Api, problem, running_api
@@ -90,6 +92,30 @@ async def test_a_request_without_an_answer_in_time_is_given_up(
     assert (line["status"], line["district"], line["user"]) == (503, "here", "kmarsh")
 
 
+def test_only_a_stream_passes_for_one(settings: Settings) -> None:
+    """An employee's number may be `events` as well, and whoever sends a body there is a stranger still."""
+    streams = {
+        (method, path)
+        for path, operations in create_app(settings).openapi()["paths"].items()
+        for method in operations
+        if limits.is_stream({"method": method.upper(), "path": re.sub(r"{[^}]*}", "events", path)})
+    }
+    assert streams == {("get", "/api/v1/runs/{run_id}/events")}
+
+
+async def test_a_body_that_never_ends_is_given_up(busy: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "ANSWER_LIMIT", 0.5)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(SECONDS):
+        for path in ("/employees/events", "/job-classes/events", "/tasks"):
+            method = "POST" if path == "/tasks" else "PUT"
+            refused(await busy.call(method, path, role=None, content=body()), "took-too-long")
+
+
 async def test_what_cannot_be_cancelled_counts_until_it_ends(
     busy: Api, monkeypatch: pytest.MonkeyPatch, logs: list[Any]
 ) -> None:
@@ -127,15 +153,16 @@ async def test_what_cannot_be_cancelled_counts_until_it_ends(
 async def test_who_tries_a_connection_waits_for_its_own_limits(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "ANSWER_LIMIT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         async with running_api(settings.model_copy(update={"sftp_login_timeout": 0.8})) as api:
             there = {"host": "127.0.0.1", "port": silent.getsockname()[1]}
-            scanned = await api.call("POST", "/sftp-connection/scan", there)
-            assert scanned.json()["failure"]["code"] == "sftp_timeout"
             await api.factory.connections.put(HERE, "kmarsh", CONNECTION | there, None)
-            tried = await api.call("POST", "/sftp-connection/test")
-            assert tried.json()["failure"]["code"] == "sftp_timeout"
+            with monkeypatch.context() as patch:
+                patch.setattr(limits, "ANSWER_LIMIT", 0.2)
+                scanned = await api.call("POST", "/sftp-connection/scan", there)
+                assert scanned.json()["failure"]["code"] == "sftp_timeout"
+                tried = await api.call("POST", "/sftp-connection/test")
+                assert tried.json()["failure"]["code"] == "sftp_timeout"
             attempts = (await api.get("/connection-events?phase=host_key&outcome=failure")).json()["items"]
             assert [attempt["action"] for attempt in attempts] == ["test", "scan"]
             assert {attempt["failure_code"] for attempt in attempts} == {"sftp_timeout"}

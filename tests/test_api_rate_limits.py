@@ -133,10 +133,19 @@ async def test_what_is_not_there_makes_no_token_good(busy: Api) -> None:
     refused(await busy.get("/tasks", role=None, headers=stranger(99)))
 
 
-async def test_who_watches_is_not_counted(busy: Api) -> None:
+@pytest.mark.parametrize("path", ["/metrics", "/health/ready"])
+async def test_who_watches_is_not_counted(busy: Api, path: str) -> None:
     watcher = {"Authorization": f"Bearer {busy.token(Role.OPS, EVERY_DISTRICT)}"}
     for _ in range(3 * PER_MINUTE):
-        assert (await busy.get("/metrics", role=None, headers=watcher)).status_code == 200
+        assert (await busy.get(path, role=None, headers=watcher)).status_code == 200
+
+
+async def test_who_may_not_is_no_stranger(busy: Api) -> None:
+    """One program that lacks a scope and goes on trying must not shut out all behind its address."""
+    for number in range(2 * PER_MINUTE):
+        viewer = own(busy, Role.VIEWER, f"viewer{number}")
+        problem(await busy.call("PATCH", "/tasks/x", {}, role=None, headers=viewer), 403, "forbidden")
+    assert (await busy.get("/tasks", role=None, headers=own(busy, user="new"))).status_code == 200
 
 
 async def test_without_redis_nothing_is_limited(settings: Settings, logs: list[Any]) -> None:

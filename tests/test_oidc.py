@@ -196,7 +196,7 @@ async def test_keys_are_rotated_without_a_restart(
         assert (await asked(api, new)).status_code == 200
         assert (await asked(api, old)).status_code == 200, "the old key is announced still"
         provider.restart([second])
-        monkeypatch.setattr(provider_keys, "STALE_SECONDS", -1.0)
+        monkeypatch.setattr(provider_keys, "FRESH_SECONDS", -1.0)
         problem(await asked(api, old), 401, "unauthorized")
         assert (await asked(api, new)).status_code == 200
 

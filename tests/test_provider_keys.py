@@ -148,3 +148,55 @@ async def test_many_who_ask_at_once_cause_one_fetch() -> None:
         await keys.close()
     assert len({id(key) for key in every}) == 1
     assert asked == [DISCOVERY, "/keys"]
+
+
+async def test_a_withdrawn_key_does_not_count_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider_keys, "PAUSE_SECONDS", 0.0)
+    answers = dict(GOOD)
+    async with answering(answers) as (address, _):
+        keys = ProviderKeys(address, None)
+        assert await keys.find("one")
+        answers["/keys"] = {"keys": [{**PUBLIC, "kid": "new"}]}
+        assert await keys.find("one"), "the keys are fresh"
+        monkeypatch.setattr(provider_keys, "FRESH_SECONDS", -1.0)
+        assert await asyncio.gather(*(keys.find("one") for _ in range(3))) == [None] * 3
+        await keys.close()
+
+
+async def test_who_watches_asks_no_more_often_than_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider_keys, "PAUSE_SECONDS", 0.0)
+    answers = {**GOOD, "/keys": {"keys": [PUBLIC, {**PUBLIC, "kid": "two"}]}}
+    async with answering(answers) as (address, asked):
+        keys = ProviderKeys(address, None)
+        assert [await keys.check() for _ in range(3)] == [2, 2, 2]
+        answers["/keys"] = {}
+        assert await keys.check() == 2, "an outage shows when the keys are old"
+        assert asked == [DISCOVERY, "/keys"]
+        monkeypatch.setattr(provider_keys, "FRESH_SECONDS", -provider_keys.FETCH_SECONDS - 1)
+        with pytest.raises(ProviderUnavailable, match="keys of before"):
+            await keys.check()
+        await keys.close()
+
+
+async def test_an_outage_delays_one_request_and_not_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider_keys, "PAUSE_SECONDS", 0.0)
+
+    async def fail(*_: Any) -> Any:
+        raise ValueError
+
+    async def hang(*_: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async with answering(GOOD) as (address, _):
+        keys = ProviderKeys(address, None)
+        assert await keys.find("one")
+        monkeypatch.setattr(provider_keys, "FRESH_SECONDS", -1.0)
+        monkeypatch.setattr(ProviderKeys, "_document", fail)
+        assert await keys.find("one"), "it waited for the fetch, which failed"
+        monkeypatch.setattr(ProviderKeys, "_document", hang)
+        async with asyncio.timeout(20):
+            assert await keys.find("one")
+        monkeypatch.setattr(provider_keys, "AWAY_SECONDS", 0.0)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(keys.find("one"), 0.2)
+        await keys.close()

@@ -1,6 +1,6 @@
 """Routes for whoever watches the service; they need no token."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.dependencies import Credentials, FactoryDep
@@ -28,13 +28,16 @@ async def get_liveness() -> Liveness:
     openapi_extra={"security": [{}]},  # a token is welcome and not needed
     responses={UNAVAILABLE: {"model": Readiness, "description": "The database or its schema is not right."}},
 )
-async def get_readiness(factory: FactoryDep, credentials: Credentials, response: Response) -> Readiness:
+async def get_readiness(
+    factory: FactoryDep, credentials: Credentials, request: Request, response: Response
+) -> Readiness:
     """Check the database, its schema, Redis, the workers and the queue. With a valid token, tell of each."""
     health, components = await factory.health.check()
     if health is Health.UNAVAILABLE:
         response.status_code = UNAVAILABLE
     shown = [ComponentOut.model_validate(component) for component in components]
     trusted = credentials is not None and await _is_valid(factory, credentials.credentials)
+    request.state.verified = trusted
     return Readiness(status=health, components=shown if trusted else None)
 
 

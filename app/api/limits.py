@@ -4,6 +4,9 @@ Plain ASGI, as `request_log.py`. Who is turned away is told when to come again.
 """
 
 import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from starlette.datastructures import Headers
@@ -34,10 +37,17 @@ TOO_LARGE = f"A body may have up to {MAX_BODY_BYTES // 1024**2} MiB. Send it in 
 UNCOUNTED = ("/health/", "/metrics", f"{STATIC}/")
 """Who watches the service must get through, above all when it has too much to do. The scripts of `/docs` cost
 nothing, and who takes them slowly, without a token, must not take places away."""
-STREAM = "/events"
-"""End of the paths of streams, whose number has a bound of its own (`RunEvents.check_room`)."""
+_STREAM = re.compile(r"/api/v1/runs/[^/]+/events")
 
 log = structlog.get_logger()
+
+
+def is_stream(scope: Mapping[str, Any]) -> bool:
+    """Tell whether a request is for a stream, whose number has a bound of its own (`RunEvents.check_room`).
+
+    Nothing else may pass for one: an employee's number or a job class may be `events`, too.
+    """
+    return scope["method"] == "GET" and _STREAM.fullmatch(scope["path"]) is not None
 
 
 def overloaded() -> OverloadedError:
@@ -63,7 +73,7 @@ class RequestLimits:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         path: str = scope.get("path", "")
-        if scope["type"] != "http" or path.startswith(UNCOUNTED) or path.endswith(STREAM):
+        if scope["type"] != "http" or path.startswith(UNCOUNTED) or is_stream(scope):
             await self._app(scope, receive, send)
             return
         if len(self._running) >= self._most:

@@ -79,7 +79,7 @@ class RateLimit:
         if status == UnauthorizedError.status:
             self._known.pop(token, None)
             return True
-        if "user" in scope["state"].get("log", {}):  # its handler knows whom the token speaks for
+        if scope["state"].get("verified"):
             self._known[token] = None
             self._known.move_to_end(token)
             if len(self._known) > MOST_KNOWN:

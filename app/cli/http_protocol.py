@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from app import errors
-from app.api.limits import STREAM, overloaded
+from app.api.limits import is_stream, overloaded
 from app.cli.http_head import MAX_ADDRESS, MAX_HEAD, MAX_HEADERS, check_head, raw_answer
 from app.errors import AppError, BadRequestError
 
@@ -230,7 +230,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
-        if not cycle.scope["path"].endswith(STREAM):
+        if not is_stream(cycle.scope):
             self._arm("answer", ANSWER_SECONDS, self.transport.abort)
         super()._start_asgi_task(cycle, app)
 

@@ -14,6 +14,8 @@ FRESH_SECONDS = 300.0
 """Keys younger than this are used as they are; a key that the provider withdraws goes after it."""
 STALE_SECONDS = 3600.0
 """While the provider cannot be reached, keys up to this old still count: its outage is not ours at once."""
+AWAY_SECONDS = 30.0
+"""So long after a fetch that failed nobody waits for the next one, while the keys of before still count."""
 PAUSE_SECONDS = 10.0
 """Between two fetches, whatever is asked: unknown key ids and outages must not become a storm of requests."""
 FETCH_SECONDS = 5.0
@@ -48,6 +50,7 @@ class ProviderKeys:
         self._jwks_url = jwks_url
         self._keys: list[ProviderKey] = []
         self._fetched = self._ended = -STALE_SECONDS
+        self._failed = False
         self._fetching: asyncio.Task[None] | None = None
         self._client = httpx.AsyncClient(timeout=FETCH_SECONDS, follow_redirects=False)
 
@@ -57,11 +60,7 @@ class ProviderKeys:
         Without an id it is the provider's only key, if it has just one. An id that is not known is looked
         for again, since the provider may have changed its keys. Raises ProviderUnavailable.
         """
-        age = time.monotonic() - self._fetched
-        if age > STALE_SECONDS:
-            await asyncio.shield(self._renewal())
-        elif age > FRESH_SECONDS:
-            self._renewal()  # goes on while the keys that are there are used
+        await self._refresh()
         if (key := self._match(key_id)) is None:
             await asyncio.shield(self._renewal())  # that it failed must not pass for "there is no such key"
             key = self._match(key_id)
@@ -69,10 +68,24 @@ class ProviderKeys:
 
     async def check(self) -> int:
         """Return the number of keys at hand, for whoever watches; raises ProviderUnavailable."""
-        await self.find(None)
+        await self._refresh()
         if time.monotonic() - self._fetched > FRESH_SECONDS + FETCH_SECONDS:
             raise ProviderUnavailable("does not answer; keys of before are used")
         return len(self._keys)
+
+    async def _refresh(self) -> None:
+        """Fetch the keys when they are old, before one of them counts: it may have been withdrawn."""
+        now = time.monotonic()
+        if now - self._fetched <= FRESH_SECONDS:
+            return
+        renewal = self._renewal()
+        failed_lately = self._failed and now - self._ended < AWAY_SECONDS
+        try:
+            if not (failed_lately and now - self._fetched <= STALE_SECONDS):
+                await asyncio.shield(renewal)
+        except ProviderUnavailable:
+            if now - self._fetched > STALE_SECONDS:
+                raise
 
     async def close(self) -> None:
         """End what is under way and close the connections."""
@@ -100,8 +113,9 @@ class ProviderKeys:
         """Get the keys anew; raises ProviderUnavailable."""
         try:
             self._keys = _signing_keys(await self._document(await self._address()))
-            self._fetched = time.monotonic()
+            self._fetched, self._failed = time.monotonic(), False
         except Exception as error:  # whatever a provider answers, and in whichever way it cannot be read
+            self._failed = True
             log.warning("oidc_keys_not_fetched", issuer=self._issuer, error=type(error).__name__)
             raise ProviderUnavailable(f"its keys cannot be had ({type(error).__name__})") from error
         finally:
