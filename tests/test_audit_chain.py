@@ -191,3 +191,20 @@ async def test_sealing_passes_over_what_cannot_be_read(factory: Factory, logs: l
     assert await factory.audit.seal() == 3
     assert await sequences(factory) == [1, 1, 2, 3, 4]
     assert [each["district"] for each in logs if each["event"] == "audit_event_unreadable"] == [DISTRICT]
+
+
+async def test_a_clock_that_was_ahead_keeps_nothing_longer(factory: Factory) -> None:
+    """Neither the next seals wait for its time to come, nor does what was sealed after it."""
+    old = utc_now() - timedelta(days=factory.settings.audit_event_days + 1)
+    await record(factory, change("E1"), at=old)
+    await record(factory, change("E2"), at=utc_now() + timedelta(days=3650))
+    assert await factory.audit.seal() == 2
+    await record(factory, change("E3"))
+    assert await factory.audit.seal() == 1
+    await factory.audit.forget(utc_now())
+    assert {each.employee_number for each in await trail(factory)} == {"E2", "E3", None}, "only E1 is old"
+    await factory.audit.seal()
+    await factory.audit.forget(utc_now() + timedelta(days=factory.settings.audit_event_days, minutes=1))
+    assert {each.action for each in await trail(factory)} == {"forgotten"}
+    await factory.audit.seal()
+    assert (await factory.audit_verification.verify(DISTRICT)).is_intact

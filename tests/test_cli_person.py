@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.common import harmless_json
 from tests.support.commands import certsync, refused, succeeded
 from tests.support.imports import row, write_file
 
@@ -91,3 +92,43 @@ def test_one_person_has_to_be_named(tmp_path: Path, words: list[str]) -> None:
 
 def test_an_unknown_district_is_refused(instance: Path) -> None:
     refused(person(instance, "export", "--employee", "1", "--district", "nowhere"), "nowhere")
+
+
+def test_an_export_that_cannot_be_written_is_no_export(instance: Path) -> None:
+    refused_there = person(instance, "export", "--employee", "N77", "--output", str(instance / "no" / "x"))
+    assert refused_there.returncode == 2
+    assert "such file" in refused_there.stderr
+    assert "Traceback" not in refused_there.stderr
+    assert "exported" not in succeeded(certsync(instance, "audit", "export"))
+    target = instance / "export.json"
+    refused(person(instance, "export", "--educator-id", "1", "--district", "x", "--output", str(target)), "x")
+    assert not target.exists()
+
+
+def test_what_a_terminal_obeys_is_written_as_escapes(instance: Path) -> None:
+    name = "Quill\u202e\U000e0001\u00e9"
+    roster = instance / "roster.csv"
+    roster.write_text(HEADER + f"N78,1,{name},Zyx,active\n")
+    succeeded(certsync(instance, "employees", "load", str(roster)))
+    for words in (["person", "export"], ["audit", "export"]):
+        text = succeeded(certsync(instance, *words, "--employee", "N78"))
+        assert "Quill\\u202e\\udb40\\udc01\u00e9" in text
+        assert text.replace("\n", "").isprintable()
+        said = [json.loads(part) for part in ([text] if words[0] == "person" else text.splitlines())]
+        assert name in json.dumps(said, ensure_ascii=False)
+
+
+def test_json_says_the_same_with_escapes() -> None:
+    text = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA1), 0xAD, 0x202E, 0xDCFF, 0xE0001, 0xE9]))
+    written = harmless_json(json.dumps({"a": text}, ensure_ascii=False, indent=1))
+    assert written.replace("\n", "").isprintable()
+    assert "\u00e9" in written
+    assert json.loads(written) == {"a": text}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["person", "export", "--employee", "\udcff"], ["audit", "list", "--actor", "\udcff"]],
+)
+def test_an_argument_that_is_no_text_is_refused(instance: Path, words: list[str]) -> None:
+    refused(certsync(instance, *words), "not UTF-8")

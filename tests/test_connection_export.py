@@ -174,3 +174,11 @@ async def test_the_command_exports_all_districts(api: Api, settings: Settings) -
     assert (
         certsync(settings.data_dir, "connection-events", "export", "--district", "x", **more).returncode == 1
     )
+
+
+async def test_an_export_of_what_cannot_be_decrypted_is_no_half_file(
+    api: Api, openssh_server: OpenSshServer
+) -> None:
+    await several(api, openssh_server)
+    await write(api.factory, sa.update(event_table).values(host_encrypted="v1:zzz"))
+    problem(await api.get(EXPORT), 503, "service-unavailable")

@@ -7,7 +7,7 @@ from fastapi import Query
 from fastapi.responses import StreamingResponse
 
 from app.api.dependencies import ConnectionReader, FactoryDep
-from app.api.downloads import download
+from app.api.downloads import begun, download
 from app.api.pages import PageOf
 from app.api.router import api_router
 from app.api.schemas.connection_events import EventOut
@@ -38,11 +38,14 @@ async def list_connection_events(
 async def export_connection_events(
     caller: ConnectionReader, factory: FactoryDep, query: Annotated[ConnectionEventFilters, Query()]
 ) -> StreamingResponse:
-    """Every event of the list as JSON lines, the oldest first: one object a line, as the list shows it."""
+    """Every event of the list as JSON lines, the oldest first: one object a line, as the list shows it.
+
+    An event that cannot be decrypted is a 503, or cuts off the answer when much was sent before it.
+    """
     events = factory.connection_events.export(caller.district, query.model_dump(exclude_none=True))
 
     async def lines() -> AsyncIterator[str]:
         async for event in events:
             yield EventOut.model_validate(event).model_dump_json() + "\n"
 
-    return download(lines(), MEDIA_TYPE, "connection-events.jsonl")
+    return download(await begun(lines()), MEDIA_TYPE, "connection-events.jsonl")

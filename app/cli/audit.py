@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli import console
-from app.cli.common import District, out, with_factory
+from app.cli.common import District, harmless_json, out, with_factory
 from app.cli.connection_events import FORMATS
 from app.constants import DEFAULT_DISTRICT
 from app.reach import within_district
@@ -79,7 +79,7 @@ def export(
             with within_district(district_id):
                 async for event in factory.audit.export(district_id, filters):
                     line = AuditEventOut.of(event).model_dump_json()
-                    sys.stdout.write(f'{{"district":"{district_id}",{line[1:]}\n')
+                    sys.stdout.write(harmless_json(f'{{"district":"{district_id}",{line[1:]}\n'))
 
     with_factory(write)
 

@@ -1,6 +1,7 @@
 """What all commands share: settings, the parts of the instance, and the console."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +32,15 @@ ExistingFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, reada
 def harmless(text: str) -> str:
     """Return a text with an escape for what a terminal would obey (ESC, C1) or show in another order."""
     return "\n".join(visible(line, len(line)) for line in text.split("\n"))
+
+
+def harmless_json(text: str) -> str:
+    """Return JSON that says the same with its own escapes for what a terminal would obey."""
+    return "".join(one if one.isprintable() or one == "\n" else _json_escape(one) for one in text)
+
+
+def _json_escape(character: str) -> str:
+    return json.dumps(character)[1:-1] if character > "\x7f" else f"\\u{ord(character):04x}"
 
 
 class Terminal(Console):

@@ -155,6 +155,10 @@ def main() -> None:
         fail(str(error))
     except RunFailure as failure:
         fail(failure.message)
+    except UnicodeEncodeError:
+        if all(word.isprintable() for word in sys.argv):
+            raise
+        fail("An argument is not UTF-8. Only the names of files may be so.")
     except AppError as error:
         fail("\n".join([error.detail, *(f"  {_place(fault.loc)}: {fault.msg}" for fault in error.errors)]))
 

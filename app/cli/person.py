@@ -2,13 +2,15 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from app.cli import console
-from app.cli.common import District, out, with_factory
+from app.cli.common import District, harmless_json, out, with_factory
 from app.constants import DEFAULT_DISTRICT
 
 if TYPE_CHECKING:
@@ -37,22 +39,32 @@ def export(
     """Write everything that is stored of one person as one JSON document."""
     _check_whom(employee, educator_id)
 
-    if output is not None and output.exists():
-        raise typer.BadParameter(f"{output} exists; give another name", param_hint="--output")
-
     async def make(factory: "Factory") -> bytes:
         found = await factory.personal_data.find(district, employee, educator_id)
         document = json.dumps(await factory.personal_data.export(found), ensure_ascii=False, indent=2)
-        # Bytes of a damaged file that are no text become escapes, which JSON has as well.
-        return document.encode("utf-8", "backslashreplace") + b"\n"
+        return harmless_json(document).encode() + b"\n"
 
-    text = with_factory(make, district=district)
     if output is None:
-        sys.stdout.buffer.write(text)
+        sys.stdout.buffer.write(with_factory(make, district=district))
         return
-    with output.open("xb") as file:
-        file.write(text)
-    out.print(f"{output}: {len(text):,} bytes.", highlight=False, soft_wrap=True)
+    with _new_file(output) as file:  # first, since the trail tells that an export was taken
+        file.write(with_factory(make, district=district))
+    out.print(f"{output}: {output.stat().st_size:,} bytes.", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """Make a file, which goes again when it cannot be filled."""
+    try:
+        file = path.open("xb")
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror}; give another", param_hint="--output") from error
+    try:
+        with file:
+            yield file
+    except BaseException:
+        path.unlink()
+        raise
 
 
 @cli.command("erase")

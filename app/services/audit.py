@@ -73,7 +73,7 @@ class AuditService:
             return None
         async with self._database.read() as session:
             _, last = await audit_chain.head_of(await session.connection(), district_id)
-        return last and last - audit_chain.STRAGGLING
+        return last and min(last, utc_now()) - audit_chain.STRAGGLING
 
     async def _seal_batch(self, district_id: str, since: datetime | None) -> Sequence[sa.Row[Any]]:
         async with self._database.read() as session:  # so that nobody waits for it: it may scan the trail

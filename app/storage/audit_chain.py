@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import AuditAction, AuditRecord
 from app.models import AuditAnchor, AuditRedaction
+from app.models.base import utc_now
 from app.storage.audit_events import Change, event, payload, record, seal
 
 anchor = AuditAnchor.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
@@ -181,7 +182,9 @@ async def forget(connection: AsyncConnection, district_id: str, before: datetime
     """Delete the first links whose events are older, with these; return how many there were.
 
     The anchor goes first: the triggers let nothing be deleted that it has not passed. An event tells of it.
+    What a host whose clock was ahead dated later than now goes with what was sealed after it.
     """
+    now = utc_now()
     start = await anchor_of(connection, district_id)
     query = (
         sa.select(seal.c.sequence, seal.c.hash, event.c.at)
@@ -192,9 +195,10 @@ async def forget(connection: AsyncConnection, district_id: str, before: datetime
     )
     last: Head | None = None
     for found in (await connection.execute(query)).all():
-        if found.at is None or found.at >= before:
+        if found.at is None or before <= found.at <= now:
             break
-        last = Head(found.sequence, found.hash)
+        if found.at < before:
+            last = Head(found.sequence, found.hash)
     if last is None:
         return 0
     place = {"sequence": last.sequence, "hash": last.hash}
