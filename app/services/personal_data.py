@@ -123,7 +123,10 @@ class PersonalData:
             mentions: list[Mention] = []
             async with self._database.read() as session:
                 connection = await session.connection()
-                known = person = person.doubting(await person_rows.others_keys(connection, person))
+                others = await person_rows.others_keys(
+                    connection, person.district_id, person.educator_keys, person.row_id
+                )
+                known = person = person.doubting(others)
                 async for seen, some in person_findings.mentions(connection, known):
                     last = seen
                     mentions += some
@@ -220,7 +223,8 @@ async def identify(
 
 async def _former_numbers(connection: AsyncConnection, district_id: str, key: str) -> set[str]:
     """Return the numbers of deleted employees who had this id: more is stored under them than under it."""
-    numbers = await person_rows.deleted_with_id(connection, district_id, key)
+    deleted = await person_rows.deleted(connection, district_id)
+    numbers = {number for number, known_id in deleted if educator_key(known_id) == key}
     numbers |= await person_findings.numbers_with_id(connection, district_id, key)
     return numbers - await person_rows.stored_numbers(connection, district_id, numbers)
 

@@ -11,8 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FINAL_STATUSES, AuditAction, AuditRecord, RunStatus
 from app.models import Employee, Run
-from app.pipeline.keys import educator_key
-from app.pipeline.person import Person
 from app.storage.audit_events import event, payload
 
 employee = Employee.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
@@ -57,8 +55,8 @@ async def former_records(
     return [content[side] for content in contents for side in ("before", "after") if content[side]]
 
 
-async def deleted_with_id(connection: AsyncConnection, district_id: str, key: str) -> set[str]:
-    """Return the numbers of the employees who had this Educator ID when they were deleted."""
+async def deleted(connection: AsyncConnection, district_id: str) -> list[tuple[str, str | None]]:
+    """Return number and Educator ID of every deleted employee, as far as the audit trail goes back."""
     query = (
         sa.select(payload.c.employee_number, payload.c.content)
         .join(event, event.c.id == payload.c.event_id)
@@ -68,10 +66,10 @@ async def deleted_with_id(connection: AsyncConnection, district_id: str, key: st
             event.c.action == AuditAction.DELETED,
         )
     )
-    found = ((row.employee_number, json.loads(row.content)) for row in await connection.execute(query))
-    return {
-        number for number, content in found if educator_key(content["before"].get("state_staff_id")) == key
-    }
+    return [
+        (row.employee_number, json.loads(row.content)["before"].get("state_staff_id"))
+        for row in await connection.execute(query)
+    ]
 
 
 async def stored_numbers(connection: AsyncConnection, district_id: str, numbers: Collection[str]) -> set[str]:
@@ -82,12 +80,14 @@ async def stored_numbers(connection: AsyncConnection, district_id: str, numbers:
     return set((await connection.execute(query)).scalars())
 
 
-async def others_keys(connection: AsyncConnection, person: Person) -> set[str]:
-    """Return which of the person's Educator IDs another employee has now."""
+async def others_keys(
+    connection: AsyncConnection, district_id: str, keys: Collection[str], row_id: int | None
+) -> set[str]:
+    """Return which of these Educator IDs employees other than that of `row_id` have now."""
     query = sa.select(employee.c.educator_key).where(
-        employee.c.district_id == person.district_id,
-        employee.c.educator_key.in_(person.educator_keys),
-        employee.c.id != person.row_id if person.row_id is not None else sa.true(),
+        employee.c.district_id == district_id,
+        employee.c.educator_key.in_(keys),
+        employee.c.id != row_id if row_id is not None else sa.true(),
     )
     return set((await connection.execute(query)).scalars())
 
