@@ -84,7 +84,8 @@ def load_cipher(settings: Settings) -> Cipher:
     """Return the cipher of this instance, its key from the settings or, in development, from `DATA_DIR`.
 
     Raises ConfigurationError for a key that is not 32 random bytes in base64, is given twice, or signs
-    tokens as well; in production when none is set, or one was made up by a person.
+    tokens as well; in production when none is set, or the one that encrypts was made up by a person. Such a
+    key further down stays until what is under it was rotated away, so that is only warned of.
     """
     if not settings.encryption_keys and settings.environment == "production":
         raise ConfigurationError(f"CERTSYNC_ENCRYPTION_KEYS is not set. {MAKE_A_KEY}")
@@ -97,11 +98,14 @@ def load_cipher(settings: Settings) -> Cipher:
             f"CERTSYNC_SECRET_KEY is one of CERTSYNC_ENCRYPTION_KEYS: whoever may check tokens could read "
             f"passwords. Use another for tokens. {MAKE_A_KEY}"
         )
-    if settings.environment == "production" and any(map(_is_made_up, keys)):
-        raise ConfigurationError(
-            f"CERTSYNC_ENCRYPTION_KEYS: a key is not random, but a text, a repetition or a sequence. "
-            f"{MAKE_A_KEY} Put it first and type: certsync keys rotate"
-        )
+    if settings.environment == "production":
+        if _is_made_up(keys[0]):
+            raise ConfigurationError(
+                f"CERTSYNC_ENCRYPTION_KEYS: the first key is not random, but a text, a repetition or a "
+                f"sequence. {MAKE_A_KEY} Put it before that one and type: certsync keys rotate"
+            )
+        for key in filter(_is_made_up, keys[1:]):
+            log.warning("encryption_key_not_random", key_id=_key_id(key))
     return Cipher(keys)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
@@ -68,6 +68,29 @@ async def test_keys_are_listed_rotated_and_taken_out(filled: Settings) -> None:
     assert "0 values were encrypted anew" in succeeded(run("rotate", keys=(NEW, OLD)))
     assert "Not used" not in succeeded(run("rotate", keys=(NEW,)))
     async with process(filled, NEW) as factory:
+        await readable(factory)
+
+
+async def test_production_rotates_a_made_up_key_away(settings: Settings) -> None:
+    """A release before took such keys; the upgrade must not be the end of what is under them."""
+    made_up = b64encode(b"correct horse battery staple 123").decode()
+    async with process(settings, made_up) as factory:
+        await fill(factory)
+
+    def run(*keys: str) -> subprocess.CompletedProcess[str]:
+        production = {
+            "CERTSYNC_ENVIRONMENT": "production",
+            "CERTSYNC_SECRET_KEY": THIRD,
+            "CERTSYNC_ALLOW_INSTANCE_TOKENS": "true",
+        }
+        return certsync(settings.data_dir, "keys", "rotate", **environment(settings, *keys), **production)
+
+    refused(run(made_up), "not random", "certsync keys rotate")
+    rotated = run(NEW, made_up)
+    assert f"{VALUES} values were encrypted anew" in succeeded(rotated)
+    assert "encryption_key_not_random" in rotated.stderr
+    assert "encryption_key_not_random" not in run(NEW).stderr
+    async with process(settings, NEW) as factory:
         await readable(factory)
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -82,20 +83,33 @@ MADE_UP = [
 
 @pytest.mark.parametrize("key", MADE_UP, ids=range(len(MADE_UP)))
 def test_production_refuses_a_key_that_is_not_random(tmp_path: Path, key: bytes) -> None:
-    good = SecretStr(new_key())
-    for keys in ([encoded(key)], [good, encoded(key)]):
+    for keys in ([encoded(key)], [encoded(key), SecretStr(new_key())]):
         with pytest.raises(ConfigurationError, match=r"not random.*certsync keys generate"):
             load_cipher(Settings(data_dir=tmp_path, environment="production", encryption_keys=keys))
-    load_cipher(Settings(data_dir=tmp_path, environment="production", encryption_keys=[good]))
+
+
+@pytest.mark.parametrize("key", MADE_UP, ids=range(len(MADE_UP)))
+def test_production_warns_of_a_former_key_that_is_not_random(tmp_path: Path, key: bytes) -> None:
+    """An upgrade comes with one, and only who has it can rotate it away."""
+    before, fresh = Cipher([key]), SecretStr(new_key())
+    settings = Settings(data_dir=tmp_path, environment="production", encryption_keys=[fresh, encoded(key)])
+    with structlog.testing.capture_logs() as logs:
+        cipher = load_cipher(settings)
+    assert cipher.decrypt(before.encrypt("secret", "here"), "here") == "secret"
+    [warning] = logs
+    [key_id] = before.key_ids
+    assert warning == {"event": "encryption_key_not_random", "log_level": "warning", "key_id": key_id}
 
 
 def test_a_fresh_key_is_never_refused(tmp_path: Path) -> None:
     for _ in range(200):
-        one, other = SecretStr(new_key()), SecretStr(new_key())
+        one, other, signing = (SecretStr(new_key()) for _ in range(3))
         settings = Settings(
-            data_dir=tmp_path, environment="production", encryption_keys=[one], secret_key=other
+            data_dir=tmp_path, environment="production", encryption_keys=[one, other], secret_key=signing
         )
-        load_cipher(settings)
+        with structlog.testing.capture_logs() as logs:
+            load_cipher(settings)
+        assert logs == []
         load_signing_key(settings)
 
 
