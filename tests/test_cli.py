@@ -15,6 +15,7 @@ from tests.support.commands import certsync, refused, succeeded
 from tests.support.processes import ROOT
 
 GOLDEN = ROOT / "tests" / "golden"
+SCOPES = ("--scope", "employees:write", "--scope", "records:read", "--scope", "connection:write")
 
 
 @pytest.fixture
@@ -132,6 +133,25 @@ def test_what_is_written_is_private(tmp_path: Path) -> None:
     succeeded(certsync(data_dir, "migrate"))
     assert data_dir.stat().st_mode & 0o077 == 0
     assert [path for path in data_dir.rglob("*") if path.stat().st_mode & 0o077] == []
+
+
+def test_what_is_typed_into_another_command_is_listed_whole(instance: Path) -> None:
+    """80 columns is what a pipe has, too."""
+    district, user = "a" * 31 + "-" + "b" * 31, "somebody-with-a-long-name@district.example"
+    of = ("--district", district)
+    succeeded(certsync(instance, "districts", "add", district, "--name", "The " + "long" * 9))
+    succeeded(certsync(instance, "service-tokens", "create", "erp", *SCOPES, *of, "--user", user))
+    for columns in ("80", "20"):
+        districts, tokens, keys = (
+            succeeded(certsync(instance, command, "list", *more, COLUMNS=columns))
+            for command, more in (("districts", ()), ("service-tokens", of), ("keys", ()))
+        )
+        assert "…" not in districts + tokens + keys
+        assert district in districts
+        assert re.search(r" [0-9a-f]{8} ", keys)
+        [token_id] = re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", tokens)
+    assert "revoked" in succeeded(certsync(instance, "service-tokens", "revoke", token_id, *of))
+    assert "…" not in succeeded(certsync(instance, "audit", "list", *of, COLUMNS="80"))
 
 
 EMPLOYEES = "employee_number,state_staff_id,last_name,first_name,status,job_class\n"

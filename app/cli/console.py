@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from sqlalchemy import Row
 
+from app.crypto import KEY_ID_LENGTH
 from app.models import District, Run, ServiceToken
 from app.pipeline.inspection import Inspection
 from app.pipeline.report import notice
@@ -23,12 +24,24 @@ if TYPE_CHECKING:
     from app.services.personal_data import Found
 
 REFUSED_SHOWN = 5
+UUID_LENGTH = 36
 DELIMITERS = {",": "comma", "\t": "tab", "|": "pipe", ";": "semicolon"}
+
+
+def _typed(header: str, width: int) -> Column:
+    """Return a column of what people type into another command: whole, however narrow the terminal is."""
+    return Column(header, no_wrap=True, min_width=width)
+
+
+def _folded(*headers: str) -> list[Column]:
+    """Return columns that go on in the next line where there is no room, and lose nothing."""
+    return [Column(header, overflow="fold") for header in headers]
 
 
 def districts_table(districts: Sequence[District]) -> Table:
     """Return the districts as a table."""
-    table = Table("Id", "Name", "State", "Time zone", "Paused since")
+    longest = max((len(district.id) for district in districts), default=0)
+    table = Table(_typed("Id", longest), *_folded("Name", "State", "Time zone", "Paused since"))
     for district in districts:
         paused = f"{district.paused_since:%Y-%m-%d}" if district.paused_since else ""
         table.add_row(district.id, escape(district.name), district.state, district.timezone, paused)
@@ -37,21 +50,23 @@ def districts_table(districts: Sequence[District]) -> Table:
 
 def service_tokens_table(tokens: Sequence[ServiceToken], reads: Mapping[UUID, Mapping[str, Counts]]) -> Table:
     """Return service tokens as a table, with what each read in the last 30 days."""
-    table = Table("Id", "Name", "Scopes", "Created", "Expires", "Revoked", "Last used", "Read in 30 days")
+    table = Table(_typed("Id", UUID_LENGTH), *_folded("Service token"), show_lines=True)
     for token in tokens:
-        table.add_row(
-            str(token.id),
-            escape(token.name),
+        told = [
+            token.name,
             " ".join(token.scopes),
-            f"{token.created_at:%Y-%m-%d} by {escape(token.created_by)}",
-            f"{token.expires_at:%Y-%m-%d %H:%M}",
-            f"{token.revoked_at:%Y-%m-%d} by {escape(token.revoked_by or '')}" if token.revoked_at else "",
-            f"{token.last_used_at:%Y-%m-%d %H:%M}" if token.last_used_at else "",
-            "\n".join(
-                f"{kind}: {counts.records:,} in {counts.requests:,}"
-                for kind, counts in reads.get(token.id, {}).items()
-            ),
-        )
+            f"created {token.created_at:%Y-%m-%d} by {token.created_by}",
+            f"expires {token.expires_at:%Y-%m-%d %H:%M}",
+        ]
+        if token.revoked_at:
+            told.append(f"revoked {token.revoked_at:%Y-%m-%d} by {token.revoked_by}")
+        if token.last_used_at:
+            told.append(f"last used {token.last_used_at:%Y-%m-%d %H:%M}")
+        told += [
+            f"read {kind}: {counts.records:,} in {counts.requests:,} requests of 30 days"
+            for kind, counts in reads.get(token.id, {}).items()
+        ]
+        table.add_row(str(token.id), escape("\n".join(told)))
     return table
 
 
@@ -65,7 +80,8 @@ def contents_table(contents: Mapping[str, Content]) -> Table:
 
 def keys_table(uses: Sequence[KeyUse]) -> Table:
     """Return the keys as a table."""
-    table = Table("Key id", "CERTSYNC_ENCRYPTION_KEYS", Column("Stored values", justify="right"))
+    columns = _typed("Key id", KEY_ID_LENGTH), *_folded("CERTSYNC_ENCRYPTION_KEYS")
+    table = Table(*columns, Column("Stored values", justify="right", overflow="fold"))
     for use in uses:
         table.add_row(use.key_id, use.role.value, f"{use.values:,}")
     return table
@@ -195,7 +211,7 @@ def show_run(out: Console, run: Run, pdf: str | None) -> None:
 
 def audit_table(events: Sequence[Row[Any]]) -> Table:
     """Return audit events as a table."""
-    table = Table("At (UTC)", "Who", "Over", "From", "What", "Record", "Link")
+    table = Table(*_folded("At (UTC)", "Who", "Over", "From", "What", "Record", "Link"))
     for event in events:
         record = event.record_id or ("redacted" if event.content is None else "")
         table.add_row(

@@ -44,7 +44,7 @@ def set_layout(
 @districts.command("list")
 def list_districts() -> None:
     """List the districts."""
-    out.print(console.districts_table(with_factory(lambda factory: factory.districts.list())))
+    out.print(console.districts_table(with_factory(lambda factory: factory.districts.list())), crop=False)
 
 
 @districts.command("pause")

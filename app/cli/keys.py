@@ -14,7 +14,7 @@ keys = typer.Typer(help="The keys that encrypt stored values.", no_args_is_help=
 @keys.command("list")
 def list_keys() -> None:
     """List the keys, the first of which encrypts, and how many stored values are under each."""
-    out.print(console.keys_table(with_factory(lambda factory: factory.keys.uses())))
+    out.print(console.keys_table(with_factory(lambda factory: factory.keys.uses())), crop=False)
 
 
 @keys.command("generate")

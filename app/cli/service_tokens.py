@@ -54,7 +54,7 @@ def show(district: District = DEFAULT_DISTRICT, deployment: OfDeployment = False
         tokens = await factory.service_tokens.list(of)
         return tokens, await factory.token_reads.totals(of, [token.id for token in tokens])
 
-    out.print(console.service_tokens_table(*with_factory(read, district=of)))
+    out.print(console.service_tokens_table(*with_factory(read, district=of)), crop=False)
 
 
 @cli.command("revoke")
