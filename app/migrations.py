@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import row_security
 from app.database import CLIENT_LIMITS, Database, is_lock_timeout
-from app.database_urls import database_url
+from app.database_urls import database_url, migration_url
 from app.errors import ConfigurationError
 from app.reach import nowhere
 from app.settings import Settings
@@ -78,6 +78,7 @@ def _service_role(settings: Settings) -> str | None:
     """Return the role of the service when migrations have another; raises ConfigurationError."""
     if settings.migration_database_url is None:
         return None
+    migration_url(settings)  # refuses SQLite, which the engine here has no driver for
     engine = sa.create_engine(
         database_url(settings), hide_parameters=True, connect_args=CLIENT_LIMITS, poolclass=sa.NullPool
     )

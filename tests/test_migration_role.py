@@ -132,8 +132,10 @@ def test_a_role_that_cannot_log_in_is_said(owned_url: str, tmp_path: Path) -> No
 
 def test_a_migration_role_is_for_postgresql(tmp_path: Path) -> None:
     given = SecretStr("postgresql://owner@host/name")
-    with pytest.raises(ConfigurationError, match="give CERTSYNC_DATABASE_URL too"):
-        migration_url(Settings(data_dir=tmp_path, migration_database_url=given))
+    settings = Settings(data_dir=tmp_path, migration_database_url=given)
+    for refusing in (migration_url, upgrade):
+        with pytest.raises(ConfigurationError, match="give CERTSYNC_DATABASE_URL too"):
+            refusing(settings)
 
 
 async def test_the_service_does_not_start_as_the_owner(owned_url: str, tmp_path: Path) -> None:
