@@ -51,6 +51,8 @@ async def test_a_token_that_is_whole_is_taken(api: Api) -> None:
         {"district": "nowhere"},
         {"district": 5},
         {"district": "*"},
+        {"district": "\ud800"},
+        {"district": "a\x00b"},
         {"sub": ""},
         {"sub": 5},
         {"sub": "a\x00b"},

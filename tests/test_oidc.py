@@ -128,6 +128,8 @@ async def test_the_age_of_a_token_is_bounded(start: Start, provider: Provider) -
         ({"sub": "service:erp"}, {}),
         ({"sub": ["kmarsh"]}, {}),
         ({"district": "nowhere"}, {}),
+        ({"district": "\ud800"}, {}),
+        ({"district": "a\x00b"}, {}),
         ({}, {"typ": "logout+jwt"}),
         ({}, {"typ": ["JWT"]}),
         ({}, {"kid": "unknown"}),

@@ -18,9 +18,10 @@ from app.models.base import utc_now
 from app.reach import everywhere
 from app.services.encryption_keys import KeyRole
 from app.settings import Settings
-from tests.support.api import Api, of_nobody, running_api
+from tests.support.api import Api, of_nobody, problem, running_api
 from tests.support.imports import empty_pdf, row, run_table, select, write, write_file
 from tests.support.lived_in import live_in
+from tests.support.oidc import AUDIENCE, Provider, bearer
 from tests.support.schedules import task_table
 from tests.support.walls import OWNER, as_role
 from workers.expire import expire
@@ -99,6 +100,20 @@ async def keys_and_figures(lived: Api) -> None:
     ready = await lived.get("/health/ready")
     parts = {part["name"]: part["status"] for part in ready.json()["components"]}
     assert all(parts[name] == "up" for name in ("database", "schema", "queue")), parts
+
+
+@pytest.mark.parametrize("district", ["\ud800", "a\x00b"], ids=["surrogate", "nul"])
+async def test_a_district_that_no_database_stores_is_an_unknown_one(
+    walled: Settings, provider: Provider, district: str
+) -> None:
+    signing_in = {
+        "oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE, "allow_instance_tokens": True,
+    }  # fmt: skip
+    with everywhere():
+        async with running_api(walled.model_copy(update=signing_in)) as api:
+            for token in (api.token(district=district), provider.forged({"district": district})):
+                refused = await api.get("/tasks", role=None, headers=bearer(token))
+                assert "not here" in problem(refused, 401, "unauthorized")["detail"]
 
 
 def test_the_command_line_reaches_what_it_is_about(
