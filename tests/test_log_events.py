@@ -46,3 +46,10 @@ def test_every_event_is_on_the_page_and_no_other() -> None:
     exist = set(said())
     assert len(exist) > 80
     assert told() == exist
+
+
+def test_events_that_the_page_has_people_look_for_exist() -> None:
+    phrases = re.findall(r"((?:`\w+`(?:,| and| or) )*`\w+`) in the log\b", PAGE)
+    sought = {event for phrase in phrases for event in re.findall(r"\w+(?=`)", phrase)}
+    assert "database_unavailable" in sought
+    assert sought <= set(said())

@@ -39,6 +39,12 @@ def test_a_text_names_the_person(text: str, grade: Grade | None) -> None:
     assert PERSON.in_text(text) == grade
 
 
+def test_a_name_is_no_regular_expression() -> None:
+    person = Person(DISTRICT, NUMBER).learn(None, ["R.y (Jr"], ["A*"])
+    assert person.in_text("7;R.y (Jr;A*") is Grade.NAME
+    assert person.in_text("7;Roy (Jr;AAA") is None
+
+
 @pytest.mark.parametrize(
     ("who", "grade"),
     [
