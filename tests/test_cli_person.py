@@ -51,7 +51,7 @@ def test_a_person_is_exported_to_a_private_file_once(instance: Path) -> None:
     [file] = document["licence_files"]
     assert [line["line"] for line in file["lines"]] == [2, 3]
     again = person(instance, "export", "--employee", "N77", "--output", str(target))
-    assert again.returncode == 2
+    refused(again, "File exists")
     assert json.loads(succeeded(person(instance, "export", "--educator-id", "0045127"))).keys() == (
         document.keys()
     )
@@ -95,10 +95,8 @@ def test_an_unknown_district_is_refused(instance: Path) -> None:
 
 
 def test_an_export_that_cannot_be_written_is_no_export(instance: Path) -> None:
-    refused_there = person(instance, "export", "--employee", "N77", "--output", str(instance / "no" / "x"))
-    assert refused_there.returncode == 2
-    assert "such file" in refused_there.stderr
-    assert "Traceback" not in refused_there.stderr
+    nowhere = str(instance / "no" / "x")
+    refused(person(instance, "export", "--employee", "N77", "--output", nowhere), "No such file or directory")
     assert "exported" not in succeeded(certsync(instance, "audit", "export"))
     target = instance / "export.json"
     refused(person(instance, "export", "--educator-id", "1", "--district", "x", "--output", str(target)), "x")

@@ -12,6 +12,7 @@ import typer
 from app.cli import console
 from app.cli.common import District, harmless_json, out, with_factory
 from app.constants import DEFAULT_DISTRICT
+from app.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from app.factory import Factory
@@ -58,7 +59,9 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
     try:
         file = path.open("xb")
     except OSError as error:
-        raise typer.BadParameter(f"{path}: {error.strerror}; give another", param_hint="--output") from error
+        raise ConfigurationError(
+            f"{path}: {error.strerror}. Nothing was exported; give another --output."
+        ) from error
     try:
         with file:
             yield file
