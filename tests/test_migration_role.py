@@ -1,8 +1,6 @@
 """`certsync migrate` with a role of its own: what it gives to the service's, and what it refuses."""
 
 import asyncio
-import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
@@ -15,8 +13,8 @@ from app.errors import ConfigurationError
 from app.migrations import upgrade
 from app.row_security import SCHEMA_TABLES
 from app.settings import Settings
+from tests.support.databases import migrate_at_once
 from tests.support.postgres import PostgresCluster
-from tests.support.processes import ROOT
 from tests.support.walls import (
     OWNER,
     SERVICE,
@@ -65,24 +63,7 @@ def test_a_second_time_changes_nothing(owned_url: str, tmp_path: Path) -> None:
 
 def test_several_may_migrate_at_once(owned_url: str, tmp_path: Path) -> None:
     settings = settings_of(owned_url, tmp_path)
-    script = "from app.migrations import upgrade; from app.settings import Settings; upgrade(Settings())"
-    environment = {"CERTSYNC_DATA_DIR": str(tmp_path)}
-    for name in ("database_url", "migration_database_url"):
-        environment[f"CERTSYNC_{name.upper()}"] = getattr(settings, name).get_secret_value()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", script],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    for process in processes:
-        output, _ = process.communicate()
-        assert process.returncode == 0, output
+    migrate_at_once(settings)
     asyncio.run(check(settings))
 
 

@@ -1,9 +1,6 @@
 """The schema: up, down and up again on both databases, and it takes every value of every vocabulary."""
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -16,10 +13,8 @@ from sqlmodel import SQLModel
 import app.models  # noqa: F401 - declares the tables
 from app import migrations
 from app.settings import Settings
-from tests.support.processes import ROOT
+from tests.support.databases import migrate_at_once
 from tests.support.table_rows import insert_parents, sync_engine, values_of
-
-PROCESSES = 2
 
 
 @pytest.fixture
@@ -53,25 +48,7 @@ def test_up_and_down_and_up_again(empty: Settings) -> None:
 
 
 def test_several_processes_may_migrate_at_once(empty: Settings) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CERTSYNC_")}
-    environment["CERTSYNC_DATA_DIR"] = str(empty.data_dir)
-    if empty.database_url:
-        environment["CERTSYNC_DATABASE_URL"] = empty.database_url.get_secret_value()
-    script = "from app.migrations import upgrade; from app.settings import Settings; upgrade(Settings())"
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", script],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for _ in range(PROCESSES)
-    ]
-    for process in processes:
-        output, _ = process.communicate()
-        assert process.returncode == 0, output
+    migrate_at_once(empty)
     command.check(migrations.alembic_config(empty))
 
 

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access import unauthorized
 from app.api.problems import BodyRefusedError, problem_response
+from app.api.router import BASE
 from app.api.security_headers import STATIC
 from app.errors import AppError, OverloadedError, PayloadTooLargeError, TookTooLongError
 from app.logs import trace
@@ -37,7 +38,7 @@ TOO_LARGE = f"A body may have up to {MAX_BODY_BYTES // 1024**2} MiB. Send it in 
 UNCOUNTED = ("/health/", "/metrics", f"{STATIC}/")
 """Who watches the service must get through, above all when it has too much to do. The scripts of `/docs` cost
 nothing, and who takes them slowly, without a token, must not take places away."""
-_STREAM = re.compile(r"/api/v1/runs/[^/]+/events")
+_STREAM = re.compile(rf"{BASE}/runs/[^/]+/events")
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.cli import http_protocol
 from tests.support.echo_server import HOST, MOST, Served, get, refused
-from tests.support.processes import until_async
+from tests.support.processes import until, until_async
 from tests.support.raw_http import LIMIT, Raw
 
 
@@ -66,10 +66,7 @@ async def test_an_answer_that_nobody_reads_is_given_up(
 
     def talk(raw: Raw) -> None:
         raw.send(get("/endless"))
-        deadline = time.monotonic() + LIMIT
-        while not served.left:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: served.left, LIMIT)
 
     await served.talk(talk, small=True)
 
@@ -121,9 +118,11 @@ async def test_one_that_does_not_read_makes_room(served: Served) -> None:
         for each in busy[1:]:
             each.send(get("/held"))
         await until_async(lambda: len(served.seen) == MOST)
-        async with asyncio.timeout(LIMIT):
-            while (await served.sends(get("/new")))[0][0] == 503:
-                await asyncio.sleep(0.02)
+
+        async def is_let_in() -> bool:
+            return (await served.sends(get("/new")))[0][0] != 503
+
+        await until_async(is_let_in, LIMIT)
     finally:
         for each in busy:
             each.socket.close()

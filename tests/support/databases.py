@@ -1,6 +1,9 @@
 """Fixtures: a migrated database of the test's own, on SQLite and on PostgreSQL."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from app.migrations import upgrade
 from app.reach import everywhere
 from app.settings import Settings
 from tests.support.postgres import PostgresCluster
+from tests.support.processes import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +66,27 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     if request.param == "sqlite":
         return Settings(data_dir=tmp_path)
     return Settings(data_dir=tmp_path, database_url=SecretStr(request.getfixturevalue("postgres_url")))
+
+
+def migrate_at_once(settings: Settings) -> None:
+    """Bring the schema up to date in two processes at the same time; fails when one of them does."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CERTSYNC_")}
+    environment["CERTSYNC_DATA_DIR"] = str(settings.data_dir)
+    for name in ("database_url", "migration_database_url"):
+        if url := getattr(settings, name):
+            environment[f"CERTSYNC_{name.upper()}"] = url.get_secret_value()
+    script = "from app.migrations import upgrade; from app.settings import Settings; upgrade(Settings())"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in processes:
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
