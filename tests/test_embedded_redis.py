@@ -46,6 +46,14 @@ def keep(server: EmbeddedRedis, key: str) -> None:
     until(lambda: any(key.encode() in log.read_bytes() for log in server._store.rglob("*.aof")))
 
 
+def listens(server: EmbeddedRedis) -> bool:
+    try:
+        with client(server) as connection:
+            return bool(connection.ping())
+    except redis.ConnectionError:
+        return False
+
+
 def keys(server: EmbeddedRedis) -> list[str]:
     with client(server) as connection:
         return sorted(str(key) for key in connection.scan_iter())
@@ -142,7 +150,7 @@ async def test_leftover_live_server_is_ended_and_its_data_taken_over(server: Emb
     for directory in (server._store, server.log_file.parent):
         directory.mkdir(parents=True)
     leftover = await asyncio.create_subprocess_exec(*server._command(), stdout=asyncio.subprocess.DEVNULL)
-    await until_async(server.socket.is_socket)
+    await until_async(lambda: listens(server))  # the socket is there a moment before it is listened on
     keep(server, "kept")
     child = await server.start()
     assert await leftover.wait() == 0

@@ -35,12 +35,12 @@ def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def until(condition: Callable[[], Any], limit: float = 20.0, *, what: str = "it") -> Any:
+def until(condition: Callable[[], Any], limit: float = 20.0, *, every: float = 0.02, what: str = "it") -> Any:
     """Wait until `condition` is true and return what it gave; fail with `what` after `limit` seconds."""
     deadline = time.monotonic() + limit
     while not (found := condition()):
         assert time.monotonic() < deadline, f"{what}: still not so after {limit} s"
-        time.sleep(0.02)
+        time.sleep(every)
     return found
 
 

@@ -111,7 +111,7 @@ class Watched(ABC):
             return False
 
     def until_ready(self) -> None:
-        until(self.is_ready, SECONDS, what=f"{self.directory} is ready")
+        until(self.is_ready, SECONDS, every=0.25, what=f"{self.directory} is ready")
 
     def login(self) -> str:
         token = self.certsync("token", "--user", "u-17", "--role", "admin").splitlines()[-1]
@@ -140,7 +140,8 @@ class Watched(ABC):
             run = self.call("GET", f"/runs/{run_id}")
             return run if run["end"] and run["links"]["report_pdf"] else None
 
-        return until(ended, SECONDS, what="the run's end")
+        # In production requests are counted: to ask as often as one can would use up the minute.
+        return until(ended, SECONDS, every=0.25, what="the run's end")
 
     def stop(self) -> None:
         for process in self.processes.values():
