@@ -200,7 +200,7 @@ async def test_the_guard_is_waited_for(world: World) -> None:
         async def waits() -> bool:
             return bool((await watcher.execute(query)).scalar_one())
 
-        await until_async(waits, 10)
+        await until_async(waits)
         await world.refuses(None)
         await writer.rollback()
         await waiting

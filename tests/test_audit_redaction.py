@@ -44,7 +44,7 @@ async def test_a_redaction_waits_for_retention(factory: Factory) -> None:
             assert await audit_chain.forget(connection, DISTRICT, utc_now(), 1) == 1
             redaction = asyncio.create_task(redact(factory))
             waits = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 while not (await watcher.execute(waits)).scalar_one():
                     assert not redaction.done(), "it did not wait"
                     await asyncio.sleep(0.02)

@@ -47,7 +47,7 @@ async def test_stopping_an_ended_child_returns_its_exit_code() -> None:
     child = await start_child([sys.executable, "-c", "raise SystemExit(7)"])
     assert await child.wait() == 7
     child.kill()
-    assert await child.stop(limit=1) == 7
+    assert await child.stop(limit=20) == 7
 
 
 async def test_variables_and_output_reach_the_child(tmp_path: Path) -> None:

@@ -272,7 +272,7 @@ def test_child_is_limited_and_dies_with_its_parent(tmp_path: Path) -> None:
         finally:
             parent.kill()
         try:
-            until(lambda: not alive(child), limit=5)
+            until(lambda: not alive(child))
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)

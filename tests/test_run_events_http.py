@@ -222,7 +222,7 @@ async def test_sigterm_ends_a_server_with_an_open_stream(migrated_sqlite: Path, 
             assert next(lines) == "event: phase"
             process.terminate()
             assert list(lines)[-1] == ""  # the answer is whole
-        process.wait(timeout=5)
+        process.wait(timeout=20)
     finally:
         process.kill()
         process.wait()

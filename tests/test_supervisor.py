@@ -181,7 +181,7 @@ def test_kill_ends_all_children_and_the_next_start_works_at_once(start_up: Start
     children = first.children()
     first.process.kill()
     second = start_up(name, port=first.port).until_ready()
-    until(lambda: not any(alive(pid) for pid in children), limit=5)
+    until(lambda: not any(alive(pid) for pid in children))
     second.process.terminate()
     assert second.end() == 0
 
