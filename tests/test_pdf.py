@@ -20,7 +20,7 @@ from app.pipeline.pdf import PdfFailed, render_pdf, report_html
 from app.pipeline.render_pdf import MEMORY_LIMIT
 from tests.support import report_data
 from tests.support.pdf_text import text_of
-from tests.support.processes import ROOT, alive, until, until_async
+from tests.support.processes import ROOT, alive, command_of, until, until_async
 
 ENDLESS = {"skipped": 6_000}  # a minute of rendering
 PARENT = f"""
@@ -42,11 +42,7 @@ def renderers(parent: int) -> list[int]:
         for task in Path(f"/proc/{parent}/task").glob("*/children")
         for pid in task.read_text().split()
     ]
-    return [
-        pid
-        for pid in pids
-        if alive(pid) and b"app.pipeline.render_pdf" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    return [pid for pid in pids if alive(pid) and b"app.pipeline.render_pdf" in command_of(pid)]
 
 
 def has_read_all(pid: int) -> bool:

@@ -17,7 +17,7 @@ from app.database import Database, try_guard
 from app.errors import ServiceUnavailableError
 from app.settings import Settings
 from app.watchdog import SIGNS_FD, WatchedChild, signs_of_life, start_watched
-from tests.support.processes import ROOT, alive, until, until_async
+from tests.support.processes import ROOT, alive, children_of, command_of, until, until_async
 from tests.support.service import SECONDS, Service, running_service
 from tests.support.standins import DISTRICT, LATE, SILENCE_LIMIT
 
@@ -165,13 +165,7 @@ async def writes(database: Database) -> bool:
 
 def workers(service: Service) -> list[int]:
     """The worker processes among the children of `certsync up`."""
-    pid = service.process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [
-        int(child)
-        for child in children
-        if Path(f"/proc/{child}/cmdline").read_bytes().rstrip(b"\0").endswith(b"\0worker")
-    ]
+    return [child for child in children_of(service.process.pid) if command_of(child)[-1:] == [b"worker"]]
 
 
 def test_a_run_is_executed_though_the_worker_was_stopped(tmp_path: Path) -> None:

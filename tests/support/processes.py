@@ -28,6 +28,14 @@ def children_of(pid: int) -> set[int]:
     return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
+def command_of(pid: int) -> list[bytes]:
+    """Return the words of a process's command line; none for one that has ended, which may be at any time."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+    except (ProcessLookupError, FileNotFoundError):
+        return []
+
+
 def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
     """Send a signal to each process that still is."""
     for pid in pids:

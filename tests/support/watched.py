@@ -6,7 +6,7 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -17,7 +17,7 @@ import psycopg
 
 from tests.support.openssh import free_port
 from tests.support.postgres import PostgresCluster
-from tests.support.processes import children_of, until
+from tests.support.processes import children_of, command_of, until
 
 SECONDS = 60
 STRANGE = {500, 503}
@@ -218,9 +218,8 @@ class OnOneMachine(Watched):
         if self.processes["up"].poll() is not None:
             self.start_all()
         for child in children_of(self.processes["up"].pid):
-            with suppress(FileNotFoundError):
-                if name.encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
-                    return child
+            if name.encode() in command_of(child):
+                return child
         return 0
 
     def execute(self, statement: str) -> None:
