@@ -65,9 +65,7 @@ async def test_duplicate_messages_make_one_execution(
         assert await service.queue.enqueue_run(run.id, message)
     async with working(service.settings) as worker:
         await ended(service, run)
-        async with asyncio.timeout(SECONDS):
-            while worker.jobs_complete < 3 + 2:  # tick and sweep at start-up are jobs too
-                await asyncio.sleep(0.05)
+        await until_async(lambda: worker.jobs_complete >= 3 + 2, SECONDS)  # tick and sweep at start-up too
     assert (await service.runs.get(DISTRICT, run.id)).attempt == 1
 
 
@@ -152,9 +150,12 @@ async def test_a_scheduled_run_reaches_a_worker(service: Factory) -> None:
 
 async def until_scheduled(factory: Factory, task: Task) -> list[Run]:
     """Wait until a tick has placed the task's next occurrence."""
-    async with asyncio.timeout(SECONDS):
-        while len(runs := await scheduled(factory, task)) < 2:
-            await asyncio.sleep(0.05)
+
+    async def both() -> list[Run] | None:
+        runs = await scheduled(factory, task)
+        return runs if len(runs) >= 2 else None
+
+    runs: list[Run] = await until_async(both, SECONDS, every=0.05)
     return runs
 
 
@@ -189,9 +190,11 @@ async def test_runs_never_keep_the_worker_from_its_chores(
             for chore in ("cron:tick", "cron:sweep"):
                 assert await redis.enqueue_job(chore, _job_id=f"{chore}:now")
             await until_scheduled(service, task)
-            async with asyncio.timeout(SECONDS):
-                while await redis.exists("arq:job:cron:sweep:now"):
-                    await asyncio.sleep(0.05)
+
+            async def swept() -> bool:
+                return not await redis.exists("arq:job:cron:sweep:now")
+
+            await until_async(swept, SECONDS, every=0.05)
             assert (len(executing), done) == (at_once, set())
         finally:
             release.set()

@@ -53,12 +53,14 @@ def until(condition: Callable[[], Any], limit: float = 20.0, *, every: float = 0
 
 
 async def until_async(
-    condition: Callable[[], object | Awaitable[object]], limit: float | None = 20.0, *, every: float = 0.02
-) -> None:
+    condition: Callable[[], Any | Awaitable[Any]], limit: float | None = 20.0, *, every: float = 0.02
+) -> Any:
     """As `until`, with the event loop running meanwhile; `condition` may be asynchronous itself."""
     async with asyncio.timeout(limit):
         while True:
             found = condition()
-            if await found if isawaitable(found) else found:
-                return
+            if isawaitable(found):
+                found = await found
+            if found:
+                return found
             await asyncio.sleep(every)

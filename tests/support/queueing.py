@@ -19,7 +19,7 @@ from app.models.base import utc_now
 from app.services import run_reporting
 from app.settings import Settings
 from tests.support.imports import DISTRICT, TIMEZONE, empty_pdf
-from tests.support.processes import signal_all
+from tests.support.processes import signal_all, until_async
 from workers.settings import create_worker
 
 SECONDS = 30
@@ -95,7 +95,9 @@ async def add_districts(factory: Factory, count: int) -> list[str]:
 
 
 async def ended(factory: Factory, run: Run) -> Run:
-    async with asyncio.timeout(SECONDS):
-        while (now := await factory.runs.get(run.district_id, run.id)).ended_at is None:
-            await asyncio.sleep(0.05)
-    return now
+    async def at_its_end() -> Run | None:
+        now = await factory.runs.get(run.district_id, run.id)
+        return now if now.ended_at else None
+
+    found: Run = await until_async(at_its_end, SECONDS, every=0.05)
+    return found
