@@ -2,18 +2,17 @@
 
 import argparse
 import asyncio
-import statistics
 import sys
 import tempfile
 from pathlib import Path
 
 from benchmarks.floor import load_file
 from benchmarks.import_child import measure_import
-from benchmarks.prepare import licence_file, prepare, settings_of, spread
+from benchmarks.prepare import licence_file, prepare, settings_of
+from benchmarks.results import Results
 
 
-def run(options: argparse.Namespace) -> None:
-    print(f"{options.employees:,} employees, {options.rows:,} rows; seconds: median (least-most)")
+def run(options: argparse.Namespace, results: Results) -> None:
     with tempfile.TemporaryDirectory(prefix="certsync-bench-") as name:
         directory = Path(name)
         world, file = licence_file(options.employees, options.rows, directory)
@@ -29,11 +28,10 @@ def run(options: argparse.Namespace) -> None:
                     again.append(same.seconds)
                     peaks += [empty.peak_mib, same.peak_mib]
                     print(f"  {database} {repeat + 1}/{options.repeats}", file=sys.stderr)
-                print(f"\n{database}")
-                print(f"  file into a plain table (floor)  {spread(floors)}")
-                print(f"  import into an empty district    {spread(first)}")
-                print(f"  import of the same file again    {spread(again)}")
-                ratio = statistics.median(again) / statistics.median(floors)
-                print(f"  ratio of the latter to the floor {ratio:8.2f}")
-                print(f"  memory when idle, MiB            {empty.idle_mib:8.0f}")
-                print(f"  peak memory, MiB                 {max(peaks):8.0f}")
+                case = f"{database}, {options.employees:,} employees, {options.rows:,} rows"
+                floor = results.add(case, "file into a plain table (floor)", "s", floors)
+                results.add(case, "import into an empty district", "s", first)
+                same_file = results.add(case, "import of the same file again", "s", again)
+                results.add(case, "memory when idle", "MiB", [empty.idle_mib])
+                results.add(case, "peak memory", "MiB", peaks)
+                results.at_most(case, "import / floor", same_file.median / floor.median, 1.25)

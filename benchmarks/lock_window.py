@@ -30,6 +30,7 @@ from app.pipeline.difference import Difference
 from app.services.runs import RunOptions
 from app.settings import Settings
 from benchmarks.prepare import licence_file, prepare, settings_of, spread
+from benchmarks.results import Results
 
 EVERY = (
     "id IN (SELECT id FROM (SELECT id, row_number() OVER (ORDER BY public_id) AS n FROM {}) AS x WHERE {})"
@@ -157,7 +158,7 @@ async def with_redis(settings: Settings, directory: Path, options: argparse.Name
         await child.stop(5)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace, results: Results) -> None:  # noqa: ARG001 - rewritten next
     """Print the table for the size that is asked for."""
     print(f"PostgreSQL, {options.employees:,} employees, {options.rows:,} rows, 1 % of the records changed")
     with tempfile.TemporaryDirectory(prefix="certsync-bench-") as name:
