@@ -133,33 +133,38 @@ async def _compare(
 ) -> Difference:
     same_record = sa.and_(existing.c.district_id == district_id, existing.c.public_id == wanted.c.public_id)
     names = [column.name for column in wanted.columns]
-    part = (sa.func.row_number().over() - 1) // PART
-    added = (
-        sa.select(sa.literal(Change.ADDED.value), part, sa.null(), *wanted.c)
+    kind = sa.case((existing.c.id.is_(None), Change.ADDED.value), else_=Change.CHANGED.value)
+    part = (sa.func.row_number().over(partition_by=kind) - 1) // PART
+    written = (
+        sa.select(kind, part, existing.c.id, *wanted.c)
         .select_from(wanted.outerjoin(existing, same_record))
-        .where(existing.c.id.is_(None))
-    )
-    changed = sa.select(sa.literal(Change.CHANGED.value), part, existing.c.id, *wanted.c).join_from(
-        existing, wanted, sa.and_(same_record, differs)
+        .where(sa.or_(existing.c.id.is_(None), differs))
     )
     gone = (existing.c[name] if name in KEPT_OF_REMOVED else sa.null() for name in names)
     removed = (
-        sa.select(sa.literal(Change.REMOVED.value), part, existing.c.id, *gone)
+        sa.select(
+            sa.literal(Change.REMOVED.value),
+            (sa.func.row_number().over() - 1) // PART,
+            existing.c.id,
+            *gone,
+        )
         .select_from(existing.outerjoin(wanted, same_record))
         .where(held_by_active(existing, district_id), wanted.c.public_id.is_(None))
     )
     columns = ["kind", "part", "record_id", *names]
-    for query in (added, changed, removed):
+    for query in (written, removed):
         await connection.execute(sa.insert(change).from_select(columns, query))
     await staging.settle(connection, change)
     counted = await connection.execute(sa.select(change.c.kind, sa.func.count()).group_by(change.c.kind))
-    written = dict.fromkeys(Change, 0) | {Change(kind): count for kind, count in counted}
+    numbers = dict.fromkeys(Change, 0) | {Change(kind): count for kind, count in counted}
+    total = await _count(connection, wanted)
     return Difference(
-        held=await _count(connection, existing, held_by_active(existing, district_id)),
-        wanted=await _count(connection, wanted),
-        added=written[Change.ADDED],
-        changed=written[Change.CHANGED],
-        removed=written[Change.REMOVED],
+        # What is wanted and not added is held already, under the same id.
+        held=total - numbers[Change.ADDED] + numbers[Change.REMOVED],
+        wanted=total,
+        added=numbers[Change.ADDED],
+        changed=numbers[Change.CHANGED],
+        removed=numbers[Change.REMOVED],
     )
 
 

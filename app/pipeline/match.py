@@ -21,6 +21,11 @@ employee = Employee.__table__  # type: ignore[attr-defined] # SQLModel adds it a
 certification = Certification.__table__  # type: ignore[attr-defined]
 endorsement = Endorsement.__table__  # type: ignore[attr-defined]
 
+MATCHED = sa.exists().where(wanted_certification.c.employee_id == employee.c.id)
+"""The condition on `employee` for those whom the file has a licence of.
+
+EXISTS, because PostgreSQL makes a join of its negation; that of IN it would ask again for each employee.
+"""
 LICENCE = (matched_row.c.employee_id, matched_row.c.license_number, matched_row.c.license_type)
 
 
@@ -36,21 +41,24 @@ async def match(connection: AsyncConnection, district_id: str, statuses: Sequenc
     database; nothing of the file is held here.
     """
     await staging.create(connection, staged_person, matched_row, wanted_certification, wanted_endorsement)
-    await connection.execute(_insert(staged_person, _people()))
-    await staging.settle(connection, staged_person)
-    await connection.execute(_insert(matched_row, _matched(district_id)))
-    await staging.settle(connection, matched_row)
-    await connection.execute(_insert(wanted_certification, _certifications(district_id, statuses)))
-    await staging.settle(connection, wanted_certification)
-    await connection.execute(_insert(wanted_endorsement, _endorsements()))
-    await staging.settle(connection, wanted_endorsement)
+    for table, query in (
+        (matched_row, _matched(district_id)),
+        (wanted_certification, _certifications(district_id, statuses)),
+        (wanted_endorsement, _endorsements()),
+        (staged_person, _people(district_id)),
+    ):
+        await connection.execute(
+            sa.insert(table).from_select([column.name for column in table.columns], query)
+        )
+        await staging.settle(connection, table)
 
 
-def _insert(table: sa.Table, query: sa.Select[tuple[object, ...]]) -> sa.Insert:
-    return sa.insert(table).from_select([column.name for column in table.columns], query)
+def _people(district_id: str) -> sa.Select[tuple[object, ...]]:
+    """Return whom the lists may name: who shares an employee's id under another name, or a name of ours.
 
-
-def _people() -> sa.Select[tuple[object, ...]]:
+    The latter only of employees whom nobody matches. Of an id or a name that is asked for, all are there, so
+    that the ranks are those among all of the file.
+    """
     # A row with a blank name has no name key; two of them are one person only if they say the same.
     half_a_name = sa.case(
         (
@@ -67,6 +75,7 @@ def _people() -> sa.Select[tuple[object, ...]]:
             sa.func.min(staged_row.c.first_name).label("first_name"),
             sa.func.count().label("rows"),
         )
+        .where(staged_row.c.line.in_(_near_misses(district_id)))
         .group_by(staged_row.c.educator_key, staged_row.c.name_key, half_a_name)
         .subquery()
     )
@@ -81,6 +90,23 @@ def _people() -> sa.Select[tuple[object, ...]]:
         sa.func.count().over(partition_by=person.c.educator_key),
         sa.func.row_number().over(**by_name),  # type: ignore[arg-type]
         sa.func.count().over(partition_by=person.c.name_key),
+    )
+
+
+def _near_misses(district_id: str) -> sa.CompoundSelect[tuple[int]]:
+    same_id = sa.select(staged_row.c.line).join_from(
+        staged_row,
+        employee,
+        sa.and_(
+            employee.c.educator_key == staged_row.c.educator_key,
+            employee.c.name_key.is_distinct_from(staged_row.c.name_key),
+        ),
+    )
+    same_name = sa.select(staged_row.c.line).join_from(
+        staged_row, employee, employee.c.name_key == staged_row.c.name_key
+    )
+    return sa.union(
+        same_id.where(active(district_id)), same_name.where(active(district_id), sa.not_(MATCHED))
     )
 
 

@@ -7,15 +7,16 @@ comes last, so that counts and rejections are the same whoever asks.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TextIO
+from typing import Final, NamedTuple, Self, TextIO
 
 from app.failures import FileUnreadable
 from app.pipeline import keys
 from app.pipeline.cells import DATES, NAMES, TEXTS, Remembered, person_name
 from app.pipeline.columns import find_columns
 from app.pipeline.dates import DateReader
-from app.pipeline.layout import FIELDS, FieldName, Layout
+from app.pipeline.layout import FieldName, Layout
 from app.pipeline.text_format import examine, records, visible
 
 HEAD_LINES = 20
@@ -23,6 +24,19 @@ HEAD_LINES = 20
 MAX_STATUSES = 100
 """Other statuses counted by name; a column that is no status would have one a row."""
 OTHER_STATUSES = "(others)"
+GROUPS: tuple[tuple[FieldName, ...], ...] = (
+    ("EducatorID", "LastName", "FirstName"),
+    ("LicenseNumber", "LicenseType", "LicenseStatus", "LicenseIssueDate", "LicenseExpirationDate"),
+    (
+        "EndorsementCode",
+        "EndorsementDescription",
+        "EndorsementIssueDate",
+        "EndorsementExpirationDate",
+        "Limitation",
+    ),
+)
+"""Cells that are read together: who, which licence, which endorsement."""
+STATUS: Final = 2  # among the fields of a licence
 
 
 class LicenceRow(NamedTuple):
@@ -111,11 +125,13 @@ class LicenceFile:
         self._appended = (*(layout.values[name] for name in constants), "")
         width = len(columns.headers)
         self._at = columns.at | {name: width + at for at, name in enumerate(constants)}
-        self._texts = {name: Remembered(check) for name, check in TEXTS.items()}
-        self._names = {name: Remembered(person_name) for name in NAMES}
+        # Of what repeats; ids and numbers are each person's own.
+        self._types, self._statuses = Remembered(TEXTS["LicenseType"]), Remembered(TEXTS["LicenseStatus"])
+        self._last_names, self._first_names = Remembered(person_name), Remembered(person_name)
         date = Remembered(DateReader(layout.date_formats))
         end_date = Remembered(DateReader(layout.date_formats, layout.no_expiration))
         self._dates = dict(zip(DATES, (date, end_date, date, end_date), strict=True))
+        self._endorsements = Remembered(self._endorsement)
 
     def __enter__(self) -> Self:
         return self
@@ -150,17 +166,16 @@ class LicenceFile:
     def _read(
         self, table: Iterator[tuple[int, list[str], str]], wanted: Callable[[str, str | None], bool]
     ) -> tuple[list[LicenceRow], list[Rejection]]:
-        """Read some records. Millions pass here, hence the locals, the cached checks and the one screen."""
+        """Read some records. Millions pass here, hence the locals, and cells looked up by groups."""
         rows: list[LicenceRow] = []
         rejections: list[Rejection] = []
-        at = {name: self._at.get(name, -1) for name in FIELDS}
-        at_id, at_number, at_status, at_type, at_code, at_text, at_limit = (at[name] for name in TEXTS)
-        at_last, at_first = (at[name] for name in NAMES)
-        at_issue, at_end, at_code_issue, at_code_end = (at[name] for name in DATES)
-        ids, numbers, known_statuses, types, codes, descriptions, limitations = self._texts.values()
-        last_names, first_names = self._names.values()
-        issues, ends, code_issues, code_ends = self._dates.values()
-        name_key_of, statuses, appended = keys.join_parts, frozenset(self.layout.statuses), self._appended
+        who_of, licence_of, endorsement_of = (
+            itemgetter(*(self._at.get(name, -1) for name in group)) for group in GROUPS
+        )
+        endorsements, statuses, appended = self._endorsements, frozenset(self.layout.statuses), self._appended
+        row_of = LicenceRow._make
+        who_cells: tuple[str, ...] | None = None
+        licence_cells: tuple[str, ...] | None = None
         read = importable = 0
         for line, fields, fault in table:
             read += 1
@@ -169,56 +184,69 @@ class LicenceFile:
                 continue
             fields.extend(appended)
             try:
-                educator_key = ids[fields[at_id]]
-                license_number = numbers[fields[at_number]]
-                status = known_statuses[fields[at_status]].upper()
-                license_type, code = types[fields[at_type]], codes[fields[at_code]]
-                description, limitation = descriptions[fields[at_text]], limitations[fields[at_limit]]
-                last_name, last_part = last_names[fields[at_last]]
-                first_name, first_part = first_names[fields[at_first]]
-                issued, expires = issues[fields[at_issue]], ends[fields[at_end]]
-                code_issued, code_expires = code_issues[fields[at_code_issue]], code_ends[fields[at_code_end]]
+                # The rows of a person follow each other, and among them those of a licence.
+                if (cells := who_of(fields)) != who_cells:
+                    who_cells = None
+                    who = self._who(*cells)
+                    who_cells = cells
+                if (cells := licence_of(fields)) != licence_cells:
+                    licence_cells = None
+                    licence = self._licence(*cells)
+                    licence_cells = cells
+                endorsement = endorsements[endorsement_of(fields)]
             except ValueError:
                 rejections.append(self._reject(line, fields))
                 continue
-            if status not in statuses:
-                self._count_other(status)
+            if licence[STATUS] not in statuses:
+                self._count_other(licence[STATUS])
                 continue
             importable += 1
-            name_key = name_key_of(last_part, first_part)
-            if wanted(educator_key, name_key):
-                rows.append(
-                    LicenceRow(
-                        line,
-                        educator_key,
-                        name_key,
-                        fields[at_id].strip(),
-                        last_name,
-                        first_name,
-                        license_number,
-                        license_type,
-                        status,
-                        issued,
-                        expires,
-                        code or None,
-                        description or None,
-                        code_issued,
-                        code_expires,
-                        limitation or None,
-                    )
-                )
+            if wanted(who[0], who[1]):
+                rows.append(row_of((line, *who, *licence, *endorsement)))
         self.counts.read += read
         self.counts.rejected += len(rejections)
         self.counts.importable += importable
         return rows, rejections
 
+    def _who(self, educator_id: str, last: str, first: str) -> tuple[str, str | None, str, str, str]:
+        """Return the fields of `LicenceRow` that say whose a row is; ValueError when one cannot be read."""
+        key = TEXTS["EducatorID"](educator_id)
+        last_name, last_part = self._last_names[last]
+        first_name, first_part = self._first_names[first]
+        return key, keys.join_parts(last_part, first_part), educator_id.strip(), last_name, first_name
+
+    def _licence(
+        self, number: str, kind: str, status: str, issued: str, expires: str
+    ) -> tuple[str, str, str, str | None, str | None]:
+        """Return the fields of `LicenceRow` that say of a licence what it is; likewise."""
+        return (
+            TEXTS["LicenseNumber"](number),
+            self._types[kind],
+            self._statuses[status].upper(),
+            self._dates["LicenseIssueDate"][issued],
+            self._dates["LicenseExpirationDate"][expires],
+        )
+
+    def _endorsement(self, cells: tuple[str, ...]) -> tuple[str | None, ...]:
+        """Return the fields of `LicenceRow` that an endorsement has; likewise."""
+        code, description, issued, expires, limitation = cells
+        return (
+            TEXTS["EndorsementCode"](code) or None,
+            TEXTS["EndorsementDescription"](description) or None,
+            self._dates["EndorsementIssueDate"][issued],
+            self._dates["EndorsementExpirationDate"][expires],
+            TEXTS["Limitation"](limitation) or None,
+        )
+
     def _reject(self, line: int, fields: list[str]) -> Rejection:
         """Say what is wrong with a row that a check refused: the first fault, in the order of the checks."""
-        readers: dict[FieldName, Remembered[Any]] = {**self._texts, **self._names, **self._dates}
-        for name, reader in readers.items():
+        names = dict.fromkeys(NAMES, person_name)
+        dates = {name: read.__getitem__ for name, read in self._dates.items()}
+        readers: dict[FieldName, Callable[[str], object]] = {**TEXTS, **names, **dates}
+        for name, read in readers.items():
             value = fields[self._at.get(name, -1)]
             try:
-                reader[value]
+                read(value)
             except ValueError as error:
                 return Rejection(line, self.mapping.get(name, name), visible(value), str(error))
         raise AssertionError("a refused row passes every check")

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.models import JobClass
 from app.pipeline.keys import name_part
-from app.pipeline.match import active, employee
+from app.pipeline.match import MATCHED, active, employee
 from app.storage.row_stream import Row, grouped_rows, rows
 from app.storage.staging import staged_person, wanted_certification
 
@@ -22,8 +22,6 @@ job_class = JobClass.__table__  # type: ignore[attr-defined] # SQLModel adds it 
 LAST_NAME = sa.func.coalesce(employee.c.legal_last_name, employee.c.last_name).label("last_name")
 FIRST_NAME = sa.func.coalesce(employee.c.legal_first_name, employee.c.first_name).label("first_name")
 WHO = (employee.c.employee_number, LAST_NAME, FIRST_NAME)
-# EXISTS, because PostgreSQL makes a join of its negation; that of IN it would ask again for each employee.
-MATCHED = sa.exists().where(wanted_certification.c.employee_id == employee.c.id)
 
 
 async def skipped(connection: AsyncConnection, district_id: str) -> AsyncIterator[Row]:

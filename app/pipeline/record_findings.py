@@ -52,17 +52,19 @@ def _blank(table: sa.Table, record: str, code: sa.ColumnElement[Any]) -> sa.Sele
 
 async def disagreements(connection: AsyncConnection) -> AsyncIterator[Row]:
     """Yield licences whose rows disagree on status or dates, with the values that were kept (I4)."""
-    variant = sa.select(
-        *LICENCE, matched_row.c.status, matched_row.c.issue_date, matched_row.c.expiration_date
-    ).distinct().subquery()  # fmt: skip
-    licence = (variant.c.employee_id, variant.c.license_number, variant.c.license_type)
-    several = (
-        sa.select(*licence, sa.func.count().label("variants"))
-        .group_by(*licence)
-        .having(sa.func.count() > 1)
+    kept = wanted_certification
+    other = (
+        sa.select(kept.c.public_id, *(matched_row.c[name] for name in CERTIFICATION_FIELDS))
+        .join_from(matched_row, kept, sa.and_(*(column == kept.c[column.name] for column in LICENCE)))
+        .where(sa.or_(*(matched_row.c[name].is_distinct_from(kept.c[name]) for name in CERTIFICATION_FIELDS)))
+        .distinct()
         .subquery()
     )
-    kept = wanted_certification
+    several = (
+        sa.select(other.c.public_id, (sa.func.count() + 1).label("variants"))
+        .group_by(other.c.public_id)
+        .subquery()
+    )
     query = (
         sa.select(
             employee.c.employee_number,
@@ -73,15 +75,7 @@ async def disagreements(connection: AsyncConnection) -> AsyncIterator[Row]:
             kept.c.issue_date,
             kept.c.expiration_date,
         )
-        .join_from(
-            several,
-            kept,
-            sa.and_(
-                kept.c.employee_id == several.c.employee_id,
-                kept.c.license_number == several.c.license_number,
-                kept.c.license_type == several.c.license_type,
-            ),
-        )
+        .join_from(several, kept, kept.c.public_id == several.c.public_id)
         .join(employee, employee.c.id == kept.c.employee_id)
         .order_by(employee.c.employee_number, kept.c.license_number, kept.c.license_type)
     )

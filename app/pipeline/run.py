@@ -75,6 +75,7 @@ class ImportRun:
         await self._note_file(self.file)
         async with self.fetcher.database.engine.connect() as connection:
             try:
+                await staging.prepare(connection)
                 await self._import(self._plan(connection), self.file)
             finally:
                 await connection.rollback()

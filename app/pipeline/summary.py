@@ -7,9 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FindingKind
 from app.pipeline.difference import Difference, held_by_active
-from app.pipeline.match import active, certification, employee
+from app.pipeline.match import MATCHED, active, certification, employee
 from app.pipeline.parse import RowCounts
-from app.pipeline.people_findings import MATCHED
 from app.storage.staging import matched_row, staged_person, wanted_certification, wanted_endorsement
 
 
@@ -28,8 +27,8 @@ async def summarise(
     everybody = await _scalar(
         connection, sa.select(sa.func.count()).select_from(employee).where(active(district_id))
     )
-    matched = await _scalar(connection, sa.select(_distinct(wanted_certification.c.employee_id)))
-    matched_rows = await _scalar(connection, sa.select(_distinct(matched_row.c.line)))
+    matched = await _scalar(connection, _distinct(wanted_certification.c.employee_id))
+    matched_rows = await _scalar(connection, _distinct(matched_row.c.line))
     return {
         "rows_read": counts.read,
         "rows_rejected": counts.rejected,
@@ -78,16 +77,16 @@ def _rows_under_another_name(district_id: str) -> sa.Select[int]:
 
 
 async def _blanks(connection: AsyncConnection, records: str, table: sa.Table) -> dict[str, int]:
-    return {
-        f"{records}_missing_{name}": await _scalar(
-            connection, sa.select(sa.func.count()).select_from(table).where(table.c[name].is_(None))
-        )
+    blank = (
+        sa.func.count().filter(table.c[name].is_(None)).label(f"{records}_missing_{name}")
         for name in ("issue_date", "expiration_date")
-    }
+    )
+    return dict((await connection.execute(sa.select(*blank).select_from(table))).mappings().one())
 
 
-def _distinct(column: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
-    return sa.func.count(column.distinct())
+def _distinct(column: sa.ColumnElement[int]) -> sa.Select[int]:
+    # PostgreSQL sorts for count(DISTINCT …), and hashes for this.
+    return sa.select(sa.func.count()).select_from(sa.select(column).distinct().subquery())
 
 
 async def _scalar(connection: AsyncConnection, query: sa.Select[int]) -> int:

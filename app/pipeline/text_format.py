@@ -116,7 +116,11 @@ class _Tally:
         text = self._decoder.decode(chunk, final)
         if text.isascii():
             return
-        invalid = len(DAMAGE.findall(text.replace("\0", "")))
+        try:
+            text.encode()
+            invalid = 0
+        except UnicodeEncodeError:  # a stand-in is half a character; looking for them takes longer
+            invalid = len(DAMAGE.findall(text.replace("\0", "")))
         self.invalid += invalid
         self.wide += len(text) - len(text.encode("ascii", "ignore")) - invalid
         self.undefined += len(chunk) - len(chunk.translate(None, CP1252_UNDEFINED))
