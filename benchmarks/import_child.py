@@ -1,40 +1,69 @@
 """One import in a process of its own, so that its memory is its own."""
 
+import argparse
 import asyncio
 import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 import sqlalchemy as sa
+from sqlmodel import select
 
-from app.constants import DEFAULT_DISTRICT, RunStatus
+from app.constants import DEFAULT_DISTRICT, RunPhase, RunStatus
 from app.factory import Factory
-from app.models import Certification, Endorsement, ImportFile, Run
+from app.models import Certification, Endorsement, ImportFile, Run, Task
 from app.services.runs import RunOptions
 from app.settings import Settings
+from benchmarks.delete_and_insert import delete_and_insert
 from workers.settings import NICENESS
+
+RECORDS = ("certifications", "endorsements")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of the run from its claim to its commit, and the process's memory in MiB."""
+    """Seconds of a run from its claim to its commit, of its phases and of its lock; the process's memory.
+
+    `records` and `written` are numbers of certifications and endorsements: held afterwards, and changed.
+    """
 
     seconds: float
+    lock_seconds: float
     idle_mib: float
     peak_mib: float
+    records: int
+    written: int
+    phases: dict[str, float] = field(default_factory=dict)
 
 
-def measure_import(settings: Settings, file: Path, *, empty: bool) -> Measured:
-    """Import `file` in a child process; with `empty` all certifications are deleted before."""
-    environment = os.environ | {"CERTSYNC_DATA_DIR": str(settings.data_dir), "CERTSYNC_PDF_ROWS": "1"}
-    if settings.database_url is not None:
-        environment["CERTSYNC_DATABASE_URL"] = settings.database_url.get_secret_value()
-    command = [sys.executable, "-m", "benchmarks.import_child", str(file), "empty" if empty else "once"]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+def measure_import(
+    settings: Settings, file: Path | None = None, *, empty: bool = False, plain: bool = False
+) -> Measured:
+    """Import in a child process: `file`, or what the state's server has.
+
+    With `empty` all certifications are deleted before; with `plain` the import deletes all records and
+    inserts them anew, instead of what differs.
+    """
+    command = [sys.executable, "-m", "benchmarks.import_child"]
+    command += [f"--file={file}"] if file else []
+    command += [f"--{name}" for name, wanted in (("empty", empty), ("plain", plain)) if wanted]
+    done = subprocess.run(command, env=environment(settings), check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"an import failed:\n{done.stdout}\n{done.stderr}")
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the environment of a process with the same settings; one row is enough for a PDF."""
+    variables = {"CERTSYNC_DATA_DIR": str(settings.data_dir), "CERTSYNC_PDF_ROWS": "1"}
+    for name in ("database_url", "redis_url"):
+        if (secret := getattr(settings, name)) is not None:
+            variables[f"CERTSYNC_{name.upper()}"] = secret.get_secret_value()
+    return os.environ | variables
 
 
 def peak_mib() -> float:
@@ -46,34 +75,39 @@ def peak_mib() -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-async def run_import(file: Path, mode: str) -> Measured:
-    """Run one import with the settings of the environment, or one after the other until killed.
+async def measure(factory: Factory, file: Path | None) -> Measured:
+    """Import once, and say what it took."""
+    idle = peak_mib()
+    ended = await one_import(factory, file)
+    assert ended.actual_start is not None
+    assert ended.ended_at is not None
+    assert ended.summary is not None
+    sample = factory.run_metrics.registry.get_sample_value
+    return Measured(
+        seconds=(ended.ended_at - ended.actual_start).total_seconds(),
+        lock_seconds=sample("certsync_lock_window_seconds_sum") or 0,
+        idle_mib=idle,
+        peak_mib=peak_mib(),
+        records=sum(ended.summary[f"{name}_imported"] for name in RECORDS),
+        written=sum(
+            ended.summary[f"{name}_{kind}"] for name in RECORDS for kind in ("added", "changed", "removed")
+        ),
+        phases={
+            phase.value: sample("certsync_run_phase_duration_seconds_sum", {"phase": phase.value}) or 0
+            for phase in (RunPhase.FETCH, RunPhase.PARSE, RunPhase.MATCH, RunPhase.REPLACE)
+        },
+    )
 
-    The latter stands for a worker, which gives way to others.
-    """
-    factory = Factory(Settings())
-    try:
-        if mode == "again":
-            os.nice(NICENESS)
-        while mode == "again":
-            await one_import(factory, file)
-        if mode == "empty":
-            async with factory.database.write() as session:
-                connection = await session.connection()
-                for table in (Endorsement, Certification, ImportFile):
-                    await connection.execute(sa.delete(table))
-        idle = peak_mib()
-        ended = await one_import(factory, file)
-        assert ended.actual_start is not None
-        assert ended.ended_at is not None
-        return Measured((ended.ended_at - ended.actual_start).total_seconds(), idle, peak_mib())
-    finally:
-        await factory.close()
 
-
-async def one_import(factory: Factory, file: Path) -> Run:
-    """Import the file and return the ended run; ends the process when it failed."""
-    run = await factory.runs.start_local(DEFAULT_DISTRICT, "benchmark", "benchmark", RunOptions())
+async def one_import(factory: Factory, file: Path | None) -> Run:
+    """Import the file, or the server's, and return the ended run; ends the process when it failed."""
+    options = RunOptions(accept_shrink=True)
+    if file is not None:
+        run = await factory.runs.start_local(DEFAULT_DISTRICT, "benchmark", "benchmark", options)
+    else:
+        async with factory.database.read() as session:
+            task = (await session.exec(select(Task.id))).one()
+        run = await factory.runs.start(DEFAULT_DISTRICT, task, "benchmark", options)
     await factory.execution.execute(run.id, file)
     ended = await factory.runs.get(DEFAULT_DISTRICT, run.id)
     if ended.status != RunStatus.SUCCEEDED:
@@ -81,6 +115,43 @@ async def one_import(factory: Factory, file: Path) -> Run:
     return ended
 
 
+async def delete_records(factory: Factory) -> None:
+    """Delete all records, and what was kept of imported files."""
+    async with factory.database.write() as session:
+        connection = await session.connection()
+        for table in (Endorsement, Certification, ImportFile):
+            await connection.execute(sa.delete(table))
+
+
+async def main(options: argparse.Namespace) -> None:
+    """Import with the settings of the environment; with `--again` one after the other until killed.
+
+    The latter stands for a worker, which gives way to others.
+    """
+    factory = Factory(Settings())
+    try:
+        if options.again:
+            os.nice(NICENESS)
+            while True:
+                await one_import(factory, options.file)
+        if options.empty:
+            await delete_records(factory)
+        if options.plain:
+            with (
+                patch("app.pipeline.run.replacement", delete_and_insert),
+                patch.dict("app.database.GUARD_LIMITS", statement_timeout="1h"),
+            ):
+                measured = await measure(factory, options.file)
+        else:
+            measured = await measure(factory, options.file)
+        print(json.dumps(vars(measured)))
+    finally:
+        await factory.close()
+
+
 if __name__ == "__main__":
-    measured = asyncio.run(run_import(Path(sys.argv[1]), sys.argv[2]))
-    print(json.dumps(vars(measured)))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--file", type=Path)
+    for flag in ("--empty", "--plain", "--again"):
+        parser.add_argument(flag, action="store_true")
+    asyncio.run(main(parser.parse_args()))

@@ -46,8 +46,13 @@ async def prepare(settings: Settings, world: World) -> None:
 
 def licence_file(employees: int, rows: int, directory: Path) -> tuple[World, Path]:
     """Make a world in which everybody needs a licence, as that makes the most work, and its licence file."""
-    world = make_world(employees=employees, rows=rows, today=datetime.now(UTC).date(), jobs=TEACHING_JOBS)
+    world = make_world_of(employees, rows)
     return world, write_licence_file(world, directory)
+
+
+def make_world_of(employees: int, rows: int) -> World:
+    """Make the seeded world of that size, of people who all need a licence."""
+    return make_world(employees=employees, rows=rows, today=datetime.now(UTC).date(), jobs=TEACHING_JOBS)
 
 
 @contextmanager

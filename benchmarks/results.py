@@ -101,6 +101,11 @@ class Results:
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
+def percent_of(part: int, whole: int) -> float:
+    """Return what part of a whole something is, in percent."""
+    return 100 * part / whole if whole else 0.0
+
+
 def number(value: float) -> str:
     """Return a figure with three digits that count."""
     if abs(value) >= 100:  # noqa: PLR2004 - three digits

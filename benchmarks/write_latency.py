@@ -105,7 +105,7 @@ async def serving(settings: Settings, directory: Path) -> AsyncIterator[tuple[di
 @asynccontextmanager
 async def importing(env: dict[str, str], file: Path) -> AsyncIterator[None]:
     """Import the file again and again meanwhile."""
-    command = (sys.executable, "-m", "benchmarks.import_child", str(file), "again")
+    command = (sys.executable, "-m", "benchmarks.import_child", f"--file={file}", "--again")
     child = await start_child(command, env=env, output=sys.stderr.buffer)
     ended = asyncio.create_task(child.wait())
     try:

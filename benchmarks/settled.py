@@ -1,0 +1,97 @@
+"""A district whose people are loaded and whose connection stands, beside a floor with the same people."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from pydantic import SecretStr
+
+from app.constants import DEFAULT_DISTRICT
+from app.demo.world import World
+from app.embedded_redis import EmbeddedRedis, find_server
+from app.factory import Factory
+from app.settings import Settings
+from benchmarks.days import write_day
+from benchmarks.floor import Floor
+from benchmarks.prepare import make_world_of, prepare
+from benchmarks.server import FileServer
+from tests.support.postgres import PostgresCluster
+
+TASK = {"description": "nightly", "status": "inactive", "recurrence": [], "timezone": "UTC"}
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What the parts about imports measure with; `directory` is scratch space."""
+
+    settings: Settings
+    floor: Floor
+    server: FileServer
+    world: World
+    directory: Path
+
+    def serve(self, percent: int) -> None:
+        """Let the server have the file of a day on which `percent` of the licences differ from day 0."""
+        file = self.directory / f"{percent}.csv"
+        if not file.exists():
+            write_day(self.world, percent, file)
+        self.server.serve(file, self.world.file_name)
+
+    def rest(self) -> None:
+        """Clean up after an import as the database does it some minutes later, so that none pays for it."""
+        for settings in (self.settings, self.floor.settings):
+            if settings.database_url is not None:
+                url = settings.database_url.get_secret_value()
+                with psycopg.connect(url, autocommit=True) as connection:
+                    connection.execute("VACUUM (ANALYZE) employee, certification, endorsement, run_finding")
+                    connection.execute("CHECKPOINT")
+
+
+@contextmanager
+def settled(database: str, employees: int, rows: int) -> Iterator[Settled]:
+    """Yield a new district of that size, with its people and no records yet."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="certsync-bench-")))
+        redis = EmbeddedRedis(directory / "redis", find_server())
+        runner = stack.enter_context(asyncio.Runner())
+        child = runner.run(redis.start())
+        stack.callback(lambda: runner.run(child.stop(5)))
+        common = Settings(redis_url=SecretStr(redis.url))
+        server = stack.enter_context(FileServer())
+        world = make_world_of(employees, rows)
+        mine, floor = directory / "certsync", directory / "floor"
+        mine.mkdir()
+        if database == "sqlite":
+            settings = common.model_copy(update={"data_dir": mine})
+            runner.run(_settle(settings, world, server))
+            shutil.copytree(mine, floor)
+            beside = common.model_copy(update={"data_dir": floor})
+        else:
+            cluster = PostgresCluster(fsync=True)
+            stack.callback(cluster.stop)
+            url = cluster.create_database()
+            settings = common.model_copy(update={"data_dir": mine, "database_url": SecretStr(url)})
+            runner.run(_settle(settings, world, server))
+            name = str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
+            beside = common.model_copy(
+                update={"database_url": SecretStr(cluster.create_database(template=name))}
+            )
+        district = Settled(settings, Floor(beside), server, world, directory)
+        district.rest()
+        yield district
+
+
+async def _settle(settings: Settings, world: World, server: FileServer) -> None:
+    """Load the people, and give the district a connection to the server and a task."""
+    await prepare(settings, world)
+    factory = Factory(settings)
+    try:
+        await factory.connections.put(DEFAULT_DISTRICT, "benchmark", server.connection, None)
+        await factory.tasks.create(DEFAULT_DISTRICT, "benchmark", TASK)
+    finally:
+        await factory.close()
