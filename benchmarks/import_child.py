@@ -15,6 +15,7 @@ from sqlmodel import select
 
 from app.constants import DEFAULT_DISTRICT, RunPhase, RunStatus
 from app.factory import Factory
+from app.garbage import collect_less
 from app.models import Certification, Endorsement, ImportFile, Run, Task
 from app.services.runs import RunOptions
 from app.settings import Settings
@@ -77,6 +78,7 @@ def peak_mib() -> float:
 
 async def measure(factory: Factory, file: Path | None) -> Measured:
     """Import once, and say what it took."""
+    collect_less()  # as every worker does
     idle = peak_mib()
     ended = await one_import(factory, file)
     assert ended.actual_start is not None

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from app.constants import WORKER_KEYS
 from app.database import CONNECTIONS, CONNECTIONS_OF_A_RUN
 from app.factory import Factory
+from app.garbage import collect_less
 from app.job_queue import QUEUE, RUN_JOB, deserialize, queue_redis, serialize
 from app.redis_client import close_sentinels
 from app.settings import Settings
@@ -138,6 +139,7 @@ def create_worker(settings: Settings) -> Worker:
 async def run_worker(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT; runs that are not done within `GRACE` are put back."""
     os.nice(NICENESS)
+    collect_less()
     async with signs_of_life():
         worker = create_worker(settings)
         try:

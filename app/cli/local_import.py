@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.constants import FINAL_STATUSES
 from app.factory import Factory
+from app.garbage import collect_less
 from app.models import Run
 from app.pipeline.text_format import visible
 from app.services.runs import RunOptions
@@ -24,6 +25,7 @@ async def import_local_file(
     Raises RunInProgressError while another run of the district is unfinished, NotFoundError for an
     unknown district.
     """
+    collect_less()
     description = f"{options.kind.capitalize()} of {visible(file.name)}"[:200]
     run = await factory.runs.start_local(district, description, user, options)
     work = asyncio.create_task(_work(factory, run.id, file))

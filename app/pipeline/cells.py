@@ -57,8 +57,8 @@ def present(text: str) -> str:
 def person_name(text: str) -> tuple[str, str]:
     """Return a name cleaned and as it is compared; a blank one is no fault. ValueError when too long."""
     name = short(text, MAX_NAME)
-    if name.isalpha() and name.isascii():
-        return name, name.lower()
+    if name.isascii():
+        return name, name.lower()  # it is clean already
     return name, keys.name_part(name)
 
 

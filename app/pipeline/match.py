@@ -26,7 +26,6 @@ MATCHED = sa.exists().where(wanted_certification.c.employee_id == employee.c.id)
 
 EXISTS, because PostgreSQL makes a join of its negation; that of IN it would ask again for each employee.
 """
-LICENCE = (matched_row.c.employee_id, matched_row.c.license_number, matched_row.c.license_type)
 
 
 def active(district_id: str) -> sa.ColumnElement[bool]:
@@ -43,7 +42,7 @@ async def match(connection: AsyncConnection, district_id: str, statuses: Sequenc
     await staging.create(connection, staged_person, matched_row, wanted_certification, wanted_endorsement)
     for table, query in (
         (matched_row, _matched(district_id)),
-        (wanted_certification, _certifications(district_id, statuses)),
+        (wanted_certification, _certifications(statuses)),
         (wanted_endorsement, _endorsements()),
         (staged_person, _people(district_id)),
     ):
@@ -113,7 +112,10 @@ def _near_misses(district_id: str) -> sa.CompoundSelect[tuple[int]]:
 def _matched(district_id: str) -> sa.Select[tuple[object, ...]]:
     """All three must agree: State Staff ID, last name and first name (the two names are one key)."""
     line, _, _, *others = (column.name for column in matched_row.c)
-    ours = (employee.c.id, employee.c.employee_number)
+    certification_id = sql_certification_id(
+        district_id, employee.c.employee_number, staged_row.c.license_number, staged_row.c.license_type
+    )
+    ours = (employee.c.id, certification_id)
     return sa.select(staged_row.c[line], *ours, *(staged_row.c[name] for name in others)).join_from(
         staged_row,
         employee,
@@ -125,72 +127,57 @@ def _matched(district_id: str) -> sa.Select[tuple[object, ...]]:
     )
 
 
-def _certifications(district_id: str, statuses: Sequence[str]) -> sa.Select[tuple[object, ...]]:
+def _certifications(statuses: Sequence[str]) -> sa.Select[tuple[object, ...]]:
     """One certification a licence; where its rows disagree, the one that lasts longest wins (I4)."""
     rank = sa.func.row_number().over(
-        partition_by=LICENCE,
+        partition_by=matched_row.c.certification_public_id,
         order_by=(
             matched_row.c.expiration_date.desc().nulls_last(),
             matched_row.c.issue_date.desc().nulls_last(),
             sa.case({status: place for place, status in enumerate(statuses)}, value=matched_row.c.status),
         ),
     )
-    ranked = sa.select(matched_row, rank.label("place")).subquery()
-    return sa.select(
-        sql_certification_id(
-            district_id, ranked.c.employee_number, ranked.c.license_number, ranked.c.license_type
-        ),
-        ranked.c.employee_id,
-        ranked.c.license_number,
-        ranked.c.license_type,
-        ranked.c.status,
-        ranked.c.issue_date,
-        ranked.c.expiration_date,
-    ).where(ranked.c.place == 1)
+    public_id, *others = (column.name for column in wanted_certification.c)
+    ranked = sa.select(
+        matched_row.c.certification_public_id.label(public_id),
+        *(matched_row.c[name] for name in others),
+        rank.label("place"),
+    ).subquery()
+    return sa.select(*(column for column in ranked.c if column.name != "place")).where(ranked.c.place == 1)
 
 
 def _endorsements() -> sa.Select[tuple[object, ...]]:
     """Each distinct (code, limitation, dates) of a licence is one; ordinals tell equal codes apart."""
-    limitation = sa.func.coalesce(matched_row.c.limitation, "")
     facts = (
-        wanted_certification.c.public_id,
-        wanted_certification.c.employee_id,
+        matched_row.c.certification_public_id,
         matched_row.c.code,
         matched_row.c.limitation,
         matched_row.c.endorsement_issue_date,
         matched_row.c.endorsement_expiration_date,
     )
+    ordinal = sa.func.row_number().over(
+        partition_by=(matched_row.c.certification_public_id, matched_row.c.code),
+        order_by=(
+            sa.func.coalesce(matched_row.c.limitation, ""),
+            matched_row.c.endorsement_issue_date.nulls_first(),
+            matched_row.c.endorsement_expiration_date.nulls_first(),
+        ),
+    )
     distinct = (
         sa.select(
             *facts,
+            sa.func.min(matched_row.c.employee_id).label("employee_id"),  # all the same: it is part of the id
             sa.func.max(matched_row.c.description).label("description"),
-            sa.func.row_number()
-            .over(
-                partition_by=(wanted_certification.c.public_id, matched_row.c.code),
-                order_by=(
-                    limitation,
-                    matched_row.c.endorsement_issue_date.nulls_first(),
-                    matched_row.c.endorsement_expiration_date.nulls_first(),
-                ),
-            )
-            .label("ordinal"),
-        )
-        .join_from(
-            matched_row,
-            wanted_certification,
-            sa.and_(
-                wanted_certification.c.employee_id == matched_row.c.employee_id,
-                wanted_certification.c.license_number == matched_row.c.license_number,
-                wanted_certification.c.license_type == matched_row.c.license_type,
-            ),
+            ordinal.label("ordinal"),
         )
         .where(matched_row.c.code.is_not(None))
         .group_by(*facts)
         .subquery()
     )
+    certification_id = distinct.c.certification_public_id
     return sa.select(
-        sql_endorsement_id(distinct.c.public_id, distinct.c.code, distinct.c.ordinal),
-        distinct.c.public_id,
+        sql_endorsement_id(certification_id, distinct.c.code, distinct.c.ordinal),
+        certification_id,
         distinct.c.employee_id,
         distinct.c.code,
         distinct.c.ordinal,

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.pipeline.difference import CERTIFICATION_FIELDS
-from app.pipeline.match import LICENCE, employee
+from app.pipeline.match import employee
 from app.pipeline.people_findings import WHO
 from app.storage.row_stream import Row, rows
 from app.storage.staging import matched_row, wanted_certification, wanted_endorsement
@@ -55,7 +55,7 @@ async def disagreements(connection: AsyncConnection) -> AsyncIterator[Row]:
     kept = wanted_certification
     other = (
         sa.select(kept.c.public_id, *(matched_row.c[name] for name in CERTIFICATION_FIELDS))
-        .join_from(matched_row, kept, sa.and_(*(column == kept.c[column.name] for column in LICENCE)))
+        .join_from(matched_row, kept, kept.c.public_id == matched_row.c.certification_public_id)
         .where(sa.or_(*(matched_row.c[name].is_distinct_from(kept.c[name]) for name in CERTIFICATION_FIELDS)))
         .distinct()
         .subquery()

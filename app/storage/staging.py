@@ -66,7 +66,7 @@ matched_row = _table(
     "matched_row",
     sa.Column("line", sa.BigInteger),
     sa.Column("employee_id", BIG_ID),
-    sa.Column("employee_number", TEXT),
+    sa.Column("certification_public_id", sa.Uuid, index=True),
     sa.Column("license_number", TEXT),
     sa.Column("license_type", TEXT),
     sa.Column("status", TEXT),
@@ -78,6 +78,7 @@ matched_row = _table(
     sa.Column("endorsement_expiration_date", sa.Date),
     sa.Column("limitation", TEXT),
 )
+"""Rows of employees, each with the certification that it is of."""
 
 wanted_certification = _table(
     "wanted_certification",
