@@ -152,7 +152,8 @@ def _in_pieces(connection: asyncssh.SSHClientConnection) -> Callable[..., None]:
     """Return a `data_received` that hands what came over to the connection packet by packet, about.
 
     For each packet the library copies twice all that it has not looked at yet: of what came at once during
-    a transfer that is eight times as much as there is. (uvloop has asked for the method before.)
+    a transfer that is eight times as much as there is. Python's own event loop, which workers have, asks
+    for the method each time; uvloop asked once, before the connection came here, and goes on as it is.
     """
     take = connection.data_received
 
