@@ -118,21 +118,23 @@ async def test_blocks_are_received_while_others_are_written(
     monkeypatch.setattr(PartFile, "write", waiting_write)
     told: list[int] = []
 
+    content = CONTENT * 6
+
     async def blocks() -> AsyncIterator[bytes]:
-        for start in range(0, len(CONTENT), BLOCK):
-            yield CONTENT[start : start + BLOCK]
+        for start in range(0, len(content), BLOCK):
+            yield content[start : start + BLOCK]
         all_received.set()
 
     with PartFile(tmp_path / "file") as part:
         await write_behind(blocks(), part, told.append)
-        assert part.size == len(CONTENT)
         part.sync()
         part.finish()
-    assert (tmp_path / "file").read_bytes() == CONTENT
-    assert told == [*range(BLOCK, len(CONTENT), BLOCK), len(CONTENT)]
+    assert (tmp_path / "file").read_bytes() == content
+    assert told == [*range(BLOCK, len(content), BLOCK), len(content)]
 
 
 async def test_no_write_goes_on_after_a_cancellation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = bytes(1 << 20)
     begun, go_on = threading.Event(), threading.Event()
     write = PartFile.write
 
@@ -144,7 +146,7 @@ async def test_no_write_goes_on_after_a_cancellation(tmp_path: Path, monkeypatch
     monkeypatch.setattr(PartFile, "write", waiting_write)
 
     async def blocks() -> AsyncIterator[bytes]:
-        yield b"first"
+        yield first
         await asyncio.Event().wait()
 
     with PartFile(tmp_path / "file") as part:
@@ -157,4 +159,4 @@ async def test_no_write_goes_on_after_a_cancellation(tmp_path: Path, monkeypatch
         go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await copying
-        assert part.size == len(b"first")
+        assert part.size == len(first)

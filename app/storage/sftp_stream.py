@@ -12,7 +12,8 @@ from app.storage.part_file import PartFile
 _LARGEST_READ = 256 << 10
 _MOST_READS = 64
 _AHEAD = 4 << 20
-"""Bytes under way from the server, and as many at most that wait for the disk."""
+"""Bytes under way from the server."""
+_WRITTEN_AT_ONCE = 1 << 20
 
 
 async def read_ahead(source: asyncssh.SFTPClientFile, size: int, largest_read: int) -> AsyncGenerator[bytes]:
@@ -72,7 +73,7 @@ async def write_behind(blocks: AsyncIterator[bytes], part: PartFile, progress: C
             waiting += len(block)
             received += len(block)
             progress(received)
-            if writing.done() or waiting >= _AHEAD:
+            if waiting >= _WRITTEN_AT_ONCE:
                 await writing
                 writing = asyncio.ensure_future(asyncio.to_thread(_write, part, held))
                 held, waiting = [], 0
