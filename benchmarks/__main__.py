@@ -4,13 +4,14 @@ import argparse
 import platform
 from pathlib import Path
 
-from benchmarks import imports, lock_window, many_districts, report, soak, write_latency
+from benchmarks import imports, lock_window, many_districts, report, sftp, soak, write_latency
 from benchmarks.results import Results
 
 MEASURED = {
     "imports": imports.run,
     "lock-window": lock_window.run,
     "report": report.run,
+    "sftp": sftp.run,
 }
 """Parts with targets: they write JSON for `docs/performance.md`, and run when no part is named."""
 WATCHED = {

@@ -23,6 +23,7 @@ from app.failures import (
 )
 from app.storage.fingerprints import OfferedKey, normalise_fingerprint
 from app.storage.part_file import PartFile, Received
+from app.storage.sftp_stream import read_ahead, write_behind
 from app.storage.ssh_algorithms import algorithms
 from app.storage.ssh_attempt import Attempt, SftpLimits, SftpTarget, printable
 from app.storage.ssh_connection import connect
@@ -43,7 +44,6 @@ __all__ = [
 
 T = TypeVar("T")
 
-_CHUNK = 1 << 20
 _MAX_NAME = 255
 _MAX_LISTED = 1000
 
@@ -157,13 +157,17 @@ class SftpSession:
                 f"{remote.name} has {size:,} bytes, over the limit of {self._limits.max_bytes:,}. It was not "
                 "read. If a file of this size is right, raise CERTSYNC_MAX_FILE_BYTES."
             )
-        async with self._client.open(path, "rb") as source:
+
+        def note(received: int) -> None:
+            self._attempt.received = received
+            if progress:
+                progress(received, size)
+
+        async with self._client.open(path, "rb", block_size=0) as source:
             opened = await source.stat()  # of what was opened, should a link have taken its place
-            while part.size <= size and (chunk := await source.read(_CHUNK)):
-                part.write(cast("bytes", chunk))  # no encoding was given, so it is not str
-                self._attempt.received = part.size
-                if progress:
-                    progress(part.size, size)
+            blocks = read_ahead(source, size + 1, self._client.limits.max_read_len)
+            async with aclosing(blocks):
+                await write_behind(blocks, part, note)
         after = await self._client.lstat(path)
         if _changed(before, opened) or _changed(before, after) or part.size > size:
             raise FileChangedWhileRead(
