@@ -29,12 +29,22 @@ class Measured:
 
 def measure_import(settings: Settings, file: Path, *, empty: bool) -> Measured:
     """Import `file` in a child process; with `empty` all certifications are deleted before."""
+    command = import_command(file, "empty" if empty else "once")
+    done = subprocess.run(command, env=environment_of(settings), check=True, capture_output=True, text=True)
+    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def import_command(file: Path, mode: str) -> list[str]:
+    """Return the command of the child process; `mode` is that of `run_import`."""
+    return [sys.executable, "-m", "benchmarks.import_child", str(file), mode]
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return the child process's environment, which tells it the settings."""
     environment = os.environ | {"CERTSYNC_DATA_DIR": str(settings.data_dir), "CERTSYNC_PDF_ROWS": "1"}
     if settings.database_url is not None:
         environment["CERTSYNC_DATABASE_URL"] = settings.database_url.get_secret_value()
-    command = [sys.executable, "-m", "benchmarks.import_child", str(file), "empty" if empty else "once"]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+    return environment
 
 
 def peak_mib() -> float:
@@ -58,10 +68,7 @@ async def run_import(file: Path, mode: str) -> Measured:
         while mode == "again":
             await one_import(factory, file)
         if mode == "empty":
-            async with factory.database.write() as session:
-                connection = await session.connection()
-                for table in (Endorsement, Certification, ImportFile):
-                    await connection.execute(sa.delete(table))
+            await delete_records(factory)
         idle = peak_mib()
         ended = await one_import(factory, file)
         assert ended.actual_start is not None
@@ -69,6 +76,14 @@ async def run_import(file: Path, mode: str) -> Measured:
         return Measured((ended.ended_at - ended.actual_start).total_seconds(), idle, peak_mib())
     finally:
         await factory.close()
+
+
+async def delete_records(factory: Factory) -> None:
+    """Delete all certifications, so that the next import is a first one."""
+    async with factory.database.write() as session:
+        connection = await session.connection()
+        for table in (Endorsement, Certification, ImportFile):
+            await connection.execute(sa.delete(table))
 
 
 async def one_import(factory: Factory, file: Path) -> Run:
