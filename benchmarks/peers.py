@@ -199,12 +199,12 @@ def run(options: argparse.Namespace, results: Results) -> None:
         return
     repeats = options.repeats if options.rows <= ROWS_OF_REPEATS else 1
     results.notes += [
-        f"Loaded {repeats} times; a file of more than {ROWS_OF_REPEATS:,} rows is loaded once.",
+        f"Repeats: {repeats}; a file of more than {ROWS_OF_REPEATS:,} rows is loaded once.",
         "All read the same bytes: the file without its rows of a wrong width.",
         *(
-            f"{peer.name} is left out, as {' and '.join(peer.missing())} are not installed."
+            f"{peer.name} is left out; not installed: {', '.join(missing)}"
             for peer in PEERS
-            if peer.missing()
+            if (missing := peer.missing())
         ),
     ]
     with tempfile.TemporaryDirectory(prefix="certsync-bench-") as name:
