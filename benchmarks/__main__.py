@@ -4,7 +4,7 @@ import argparse
 import platform
 from pathlib import Path
 
-from benchmarks import imports, lock_window, many_districts, report, sftp, soak, write_latency
+from benchmarks import imports, lock_window, many_districts, peers, report, sftp, soak, write_latency
 from benchmarks.results import Results
 
 MEASURED = {
@@ -12,6 +12,7 @@ MEASURED = {
     "lock-window": lock_window.run,
     "report": report.run,
     "sftp": sftp.run,
+    "peers": peers.run,
 }
 """Parts with targets: they write JSON for `docs/performance.md`, and run when no part is named."""
 WATCHED = {

@@ -49,13 +49,17 @@ def measure_import(
     With `empty` all certifications are deleted before; with `plain` the import deletes all records and
     inserts them anew, instead of what differs.
     """
-    command = [sys.executable, "-m", "benchmarks.import_child"]
-    command += [f"--file={file}"] if file else []
-    command += [f"--{name}" for name, wanted in (("empty", empty), ("plain", plain)) if wanted]
+    flags = [f"--{name}" for name, wanted in (("empty", empty), ("plain", plain)) if wanted]
+    command = import_command(file, *flags)
     done = subprocess.run(command, env=environment(settings), check=False, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"an import failed:\n{done.stdout}\n{done.stderr}")
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def import_command(file: Path | None, *flags: str) -> list[str]:
+    """Return the command of the child process."""
+    return [sys.executable, "-m", "benchmarks.import_child", *([f"--file={file}"] if file else []), *flags]
 
 
 def environment(settings: Settings) -> dict[str, str]:

