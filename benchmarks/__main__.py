@@ -4,12 +4,13 @@ import argparse
 import platform
 from pathlib import Path
 
-from benchmarks import imports, lock_window, many_districts, soak, write_latency
+from benchmarks import api, imports, lock_window, many_districts, soak, write_latency
 from benchmarks.results import Results
 
 MEASURED = {
     "imports": imports.run,
     "lock-window": lock_window.run,
+    "api": api.run,
 }
 """Parts with targets: they write JSON for `docs/performance.md`, and run when no part is named."""
 WATCHED = {
