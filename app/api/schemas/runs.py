@@ -115,8 +115,10 @@ def _failure(run: RunRow) -> RunFailureOut | None:
 
 
 def _links(run: RunRow) -> RunLinks:
+    address = f"{BASE}/runs/{run.id}"
+
     def link(part: str, *, there: bool) -> str | None:
-        return f"{BASE}/runs/{run.id}/{part}" if there else None
+        return f"{address}/{part}" if there else None
 
     kept = run.lists_expired_at is None
     ended = kept and run.status in FINAL_STATUSES
