@@ -4,7 +4,17 @@ import argparse
 import platform
 from pathlib import Path
 
-from benchmarks import imports, lock_window, many_districts, peers, report, sftp, soak, write_latency
+from benchmarks import (
+    api,
+    imports,
+    lock_window,
+    many_districts,
+    peers,
+    report,
+    sftp,
+    soak,
+    write_latency,
+)
 from benchmarks.results import Results
 
 MEASURED = {
@@ -13,6 +23,7 @@ MEASURED = {
     "report": report.run,
     "sftp": sftp.run,
     "peers": peers.run,
+    "api": api.run,
 }
 """Parts with targets: they write JSON for `docs/performance.md`, and run when no part is named."""
 WATCHED = {

@@ -13,7 +13,7 @@ from app.errors import ServiceUnavailableError
 from app.factory import Factory
 from app.models.base import utc_now
 from app.services import audit
-from app.storage import audit_chain, audit_events
+from app.storage import audit_chain, many_rows
 from app.storage.audit_events import seal
 from tests.support.audit import change, record, record_many, sealed_trail, tamper, trail
 from tests.support.imports import DISTRICT, add_district, select
@@ -143,7 +143,7 @@ async def test_each_sealing_tells_the_head_outside_the_database(factory: Factory
 async def test_many_at_once_are_what_one_is(factory: Factory) -> None:
     """PostgreSQL gets many events in one statement, as JSON: nothing of them may be read otherwise there."""
     name = 'O\'Neil "Ñ" \\ \u2028 {"a":null} :rows %s'
-    changes = [change(f"E{number}", name) for number in range(audit_events.MANY)]
+    changes = [change(f"E{number}", name) for number in range(many_rows.MANY)]
     await record(factory, *changes)
     await record(factory, change("E9", name))
     await factory.audit.seal()

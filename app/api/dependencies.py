@@ -22,8 +22,8 @@ bearer = HTTPBearer(
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
 
-def get_factory(request: Request) -> Factory:
-    """Return the parts that the lifespan built."""
+async def get_factory(request: Request) -> Factory:
+    """Return the parts that the lifespan built; async, since the framework runs what is not in a thread."""
     factory: Factory = request.app.state.factory
     return factory
 

@@ -39,7 +39,7 @@ async def put_employees(
     Every fault is located in `errors`. Employees who are not sent stay as they are.
     """
     once = idempotency.once(BulkCounts.model_validate)
-    items = [item.model_dump() for item in body.items]
+    items = [dict(item) for item in body.items]
     return BulkCounts.model_validate(await factory.employees.put_all(caller.district, items, once))
 
 

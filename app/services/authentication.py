@@ -12,7 +12,7 @@ from app.reach import within_district
 from app.services import service_tokens
 from app.services.districts import ID
 from app.services.oidc import OidcTokens
-from app.services.tokens import NAME, read_token
+from app.services.tokens import NAME, InstanceTokens
 from app.settings import PREFIX, Settings
 from app.storage import districts
 from app.storage.provider_keys import ProviderKeys
@@ -37,6 +37,8 @@ class Authentication:
         self._database = database
         self._watching = watching
         self._signing_key = load_signing_key(settings) if settings.takes_instance_tokens else None
+        self._instance = InstanceTokens(self._signing_key) if self._signing_key is not None else None
+        self._here: set[str] = set()
         self.provider_keys: ProviderKeys | None = None
         self._oidc: OidcTokens | None = None
         if settings.oidc_issuer is not None:
@@ -72,16 +74,25 @@ class Authentication:
         return caller
 
     async def _is_here(self, district_id: str) -> bool:
-        """Tell whether there is a district of this id, which may be any text: drivers fail on some."""
+        """Tell whether there is a district of this id, which may be any text: drivers fail on some.
+
+        Who was found is not looked for again: nothing deletes a district.
+        """
+        if district_id in self._here:
+            return True
         if not ID.fullmatch(district_id):
             return False
         with within_district(district_id):
             async with self._database.read() as session:
-                return await districts.find(session, district_id) is not None
+                found = await districts.find(session, district_id) is not None
+        if found:
+            self._here.add(district_id)
+        return found
 
     async def _read(self, token: str) -> Caller:
-        if self._oidc is None or (self._signing_key is not None and _issuer(token) == NAME):
-            return read_token(self.signing_key, token)
+        if self._instance is not None and (self._oidc is None or _issuer(token) == NAME):
+            return self._instance.read(token)
+        assert self._oidc is not None  # there is one way at least
         return await self._oidc.read(token)
 
     def warn(self) -> None:

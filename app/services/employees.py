@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -46,6 +47,7 @@ READ = (
     "job_class",
 )
 """What an import reads of an employee; a change of anything else does not make it match again."""
+content_of, read_of = itemgetter(*FIELDS), itemgetter(*READ)
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ async def _upsert(session: AsyncSession, district_id: str, items: Sequence[Field
         stored = known.get(item["employee_number"])
         if stored is None:
             added.append(item)
-        elif any(stored[name] != value for name, value in item.items()):
+        elif content_of(stored) != content_of(item):
             changed.append(item)
     if added or changed:
         connection = await session.connection()
@@ -167,9 +169,7 @@ async def _upsert(session: AsyncSession, district_id: str, items: Sequence[Field
                 for item in changed
             ),
         )
-        if added or any(
-            known[item["employee_number"]][name] != item[name] for item in changed for name in READ
-        ):
+        if added or any(read_of(known[item["employee_number"]]) != read_of(item) for item in changed):
             await roster_moved(connection, district_id)
     return Counts(len(added), len(changed), len(items) - len(added) - len(changed))
 

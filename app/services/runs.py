@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
 import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -146,8 +147,8 @@ class RunService:
         log.info("run_cancelled", run_id=str(run_id))
         return cancelled
 
-    async def page(self, district_id: str, request: PageRequest) -> Page[Run]:
-        """Return a page of the district's runs, the newest first."""
+    async def page(self, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
+        """Return a page of the district's runs, the newest first; rows have the columns of `Run`."""
         async with self._database.read() as session:
             return await runs.page(session, district_id, request)
 

@@ -1,5 +1,8 @@
 """Issues and reads the tokens that this instance signs itself, with `certsync token`."""
 
+import hashlib
+import time
+from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 
 import jwt
@@ -10,6 +13,8 @@ from app.constants import Role
 ALGORITHM = "HS256"
 NAME = "certsync"
 """Issuer and audience, so that a token another service signed with the same key is not taken for ours."""
+MOST_VERIFIED = 1_000
+"""Tokens that one process remembers."""
 CLAIMS = ("sub", "district", "role", "exp", "iat", "aud", "iss")
 
 
@@ -35,8 +40,34 @@ def issue_token(signing_key: str, user: str, role: Role, district: str, ttl: tim
     return jwt.encode(claims, signing_key, algorithm=ALGORITHM)
 
 
-def read_token(signing_key: str, token: str) -> Caller:
-    """Return whom the token speaks for; raises UnauthorizedError with the reason when it does not verify."""
+class InstanceTokens:
+    """Reads tokens that are signed with one key, and remembers those that did verify: they verify again.
+
+    Nothing but its expiry ends such a token, which is looked at each time. Only a hash of it is kept.
+    """
+
+    def __init__(self, signing_key: str) -> None:
+        self._signing_key = signing_key
+        self._verified: OrderedDict[bytes, tuple[Caller, int]] = OrderedDict()
+
+    def read(self, token: str) -> Caller:
+        """Return whom the token speaks for.
+
+        Raises UnauthorizedError with the reason when it does not verify.
+        """
+        key = hashlib.sha256(token.encode()).digest()
+        caller, expires = self._verified.get(key, (None, 0))
+        if caller is None or expires <= time.time():
+            self._verified.pop(key, None)
+            caller, expires = _read(self._signing_key, token)
+            self._verified[key] = caller, expires
+            if len(self._verified) > MOST_VERIFIED:
+                self._verified.popitem(last=False)
+        return caller
+
+
+def _read(signing_key: str, token: str) -> tuple[Caller, int]:
+    """Return whom the token speaks for, and when it expires; raises UnauthorizedError as above."""
     try:
         claims = jwt.decode(
             token,
@@ -53,4 +84,4 @@ def read_token(signing_key: str, token: str) -> Caller:
         raise invalid_token() from error
     if not (is_user(user) and isinstance(district, str)):
         raise unauthorized("The token's `sub` or `district` is not usable. Ask for a new one.")
-    return Caller(user, district, ROLE_SCOPES[role], role)
+    return Caller(user, district, ROLE_SCOPES[role], role), int(claims["exp"])

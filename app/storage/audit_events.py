@@ -3,9 +3,10 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from app.models.audit import time_ordered_id
 from app.models.base import utc_now
 from app.storage import districts
 from app.storage.filters import Condition, any_of, between, exact, named
+from app.storage.many_rows import as_plain, insert_rows
 from app.storage.pages import Listing, Page, PageRequest, fetch_page
 
 event = AuditEvent.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
@@ -35,7 +37,7 @@ def _about(name: str) -> Condition:
 
 
 SALT_BYTES = 16
-MANY = 50
+_ENCODER = json.JSONEncoder(default=as_plain, separators=(",", ":"))
 LISTING = Listing(
     name="audit-events",
     key=(event.c.id,),
@@ -84,7 +86,9 @@ async def record(
         return []
     source, at = source or current(), at or utc_now()
     events, payloads = [], []
-    ids = sorted(time_ordered_id() for _ in changes)  # events of one moment stay in their order
+    ids = sorted(
+        (time_ordered_id() for _ in changes), key=attrgetter("int")
+    )  # events of one moment stay in their order
     for event_id, change in zip(ids, changes, strict=True):
         said_of = _payload(change)
         said = {
@@ -103,20 +107,9 @@ async def record(
         }
         events.append(said)
         payloads.append({"event_id": event_id, "district_id": district_id, **said_of})
-    await _insert(connection, event, events)
-    await _insert(connection, payload, payloads)
+    await insert_rows(connection, event, events)
+    await insert_rows(connection, payload, payloads)
     return ids
-
-
-async def _insert(connection: AsyncConnection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Add rows, many of them to PostgreSQL in one statement: a bulk write of employees has thousands."""
-    if connection.dialect.name == "sqlite" or len(rows) < MANY:
-        await connection.execute(sa.insert(table), rows)
-        return
-    columns = ", ".join(rows[0])
-    source = f"json_populate_recordset(CAST(NULL AS {table.name}), CAST(:rows AS json))"
-    statement = f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {source}"  # noqa: S608 - no input in it
-    await connection.execute(sa.text(statement), {"rows": json.dumps(rows, default=_plain)})
 
 
 async def record_everywhere(connection: AsyncConnection, change: Change) -> None:
@@ -126,9 +119,7 @@ async def record_everywhere(connection: AsyncConnection, change: Change) -> None
 
 
 def _payload(change: Change) -> dict[str, Any]:
-    content = json.dumps(
-        {"before": change.before, "after": change.after}, default=_plain, separators=(",", ":")
-    )
+    content = _ENCODER.encode({"before": change.before, "after": change.after})
     return {
         "record_id": None if change.record_id is None else str(change.record_id),
         "employee_number": change.employee_number,
@@ -141,12 +132,6 @@ def payload_digest(record_id: str | None, employee_number: str | None, salt: str
     """Return what an event holds of its payload; by the salt, nobody finds by trying what was deleted."""
     text = json.dumps([salt, record_id, employee_number, content])
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, date | time):
-        return value.isoformat()
-    return str(value)
 
 
 def _query(district_id: str) -> Any:

@@ -47,6 +47,8 @@ def between(**columns: Any) -> Filters:
 
 def keywords(columns: tuple[Any, ...], text: str) -> list[sa.ColumnElement[bool]]:
     """Return a condition for each word of `text`: it occurs in one of the columns, in whatever case."""
+    if not text:
+        return []
     everything: Any = sa.literal("", sa.Text)
     for column in columns:
         # A line break between, so that no word is found across two columns.

@@ -100,31 +100,30 @@ _SHARED = (
 )
 
 
-def _certifications(district_id: str) -> Any:
-    return (
-        sa.select(
-            certification.c.public_id.label("id"),
-            employee.c.employee_number,
-            *(certification.c[name] for name in ("license_number", "license_type", "status", *_SHARED)),
-        )
-        .join(employee, employee.c.id == certification.c.employee_id)
-        .where(certification.c.district_id == district_id)
+_CERTIFICATIONS = sa.select(
+    certification.c.public_id.label("id"),
+    employee.c.employee_number,
+    *(certification.c[name] for name in ("license_number", "license_type", "status", *_SHARED)),
+).join(employee, employee.c.id == certification.c.employee_id)
+_ENDORSEMENTS = (
+    sa.select(
+        endorsement.c.public_id.label("id"),
+        certification.c.public_id.label("certification_id"),
+        employee.c.employee_number,
+        endorsement.c.is_primary.label("primary"),
+        *(endorsement.c[name] for name in ("code", "description", "limitation", *_SHARED)),
     )
+    .join(certification, certification.c.id == endorsement.c.certification_id)
+    .join(employee, employee.c.id == endorsement.c.employee_id)
+)
+
+
+def _certifications(district_id: str) -> Any:
+    return _CERTIFICATIONS.where(certification.c.district_id == district_id)
 
 
 def _endorsements(district_id: str) -> Any:
-    return (
-        sa.select(
-            endorsement.c.public_id.label("id"),
-            certification.c.public_id.label("certification_id"),
-            employee.c.employee_number,
-            endorsement.c.is_primary.label("primary"),
-            *(endorsement.c[name] for name in ("code", "description", "limitation", *_SHARED)),
-        )
-        .join(certification, certification.c.id == endorsement.c.certification_id)
-        .join(employee, employee.c.id == endorsement.c.employee_id)
-        .where(endorsement.c.district_id == district_id)
-    )
+    return _ENDORSEMENTS.where(endorsement.c.district_id == district_id)
 
 
 async def certifications_page(

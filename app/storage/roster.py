@@ -10,13 +10,12 @@ from app.database import take_guard
 from app.models import Certification, Employee, JobClass
 from app.storage import districts
 from app.storage.filters import any_of, containing, exact, named
+from app.storage.many_rows import among, insert_rows
 from app.storage.pages import Listing, Page, PageRequest, fetch_page
 
 employee = Employee.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 job_class = JobClass.__table__  # type: ignore[attr-defined] # same
 
-MOST_PARAMETERS = 10_000
-"""Of one statement; both databases take some more."""
 _NAMES = (
     employee.c.last_name,
     employee.c.first_name,
@@ -73,21 +72,17 @@ async def employees_by_number(
 ) -> dict[str, dict[str, Any]]:
     """Return the columns of those employees that exist, by number."""
     connection = await session.connection()
-    found: dict[str, dict[str, Any]] = {}
-    for start in range(0, len(numbers), MOST_PARAMETERS):
-        query = sa.select(*employee.c).where(
-            employee.c.district_id == district_id,
-            employee.c.employee_number.in_(numbers[start : start + MOST_PARAMETERS]),
-        )
-        rows = await connection.execute(query)
-        found |= {row["employee_number"]: dict(row) for row in rows.mappings()}
-    return found
+    query = sa.select(*employee.c).where(
+        employee.c.district_id == district_id, among(connection, employee.c.employee_number, numbers)
+    )
+    names = employee.c.keys()
+    rows = (dict(zip(names, row, strict=True)) for row in await connection.execute(query))
+    return {row["employee_number"]: row for row in rows}
 
 
 async def insert_employees(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
     """Add employees; `rows` are all columns but `id`."""
-    if rows:
-        await (await session.connection()).execute(sa.insert(employee), rows)
+    await insert_rows(await session.connection(), employee, rows)
 
 
 async def update_employees(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:

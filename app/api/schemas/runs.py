@@ -1,15 +1,19 @@
 """Bodies of runs and their reports."""
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from uuid import UUID
 
 from pydantic import Field
+from sqlalchemy import Row
 
 from app.api.router import BASE
 from app.api.schemas.base import Answer, Body
 from app.constants import FINAL_STATUSES, RunKind, RunPhase, RunStatus, RunTrigger
 from app.models import Run
+
+RunRow: TypeAlias = Run | Row[Any]
+"""A run as an entity, or a row of its columns."""
 
 
 class RunRequest(Body):
@@ -78,10 +82,10 @@ class RunOut(Answer):
     links: RunLinks
 
     @classmethod
-    def of(cls, run: Run) -> Self:
+    def of(cls, run: RunRow) -> Self:
         """Return the answer for a row."""
         return cls(
-            **run.model_dump(include=set(cls.model_fields)),
+            **{name: getattr(run, name) for name in AS_STORED},
             end=run.ended_at,
             file=_file(run),
             failure=_failure(run),
@@ -89,7 +93,10 @@ class RunOut(Answer):
         )
 
 
-def _file(run: Run) -> RunFile | None:
+AS_STORED = RunOut.model_fields.keys() & Run.model_fields.keys()
+
+
+def _file(run: RunRow) -> RunFile | None:
     if run.file_name is None or run.file_sha256 is None or run.file_size is None:
         return None
     return RunFile(
@@ -101,15 +108,17 @@ def _file(run: Run) -> RunFile | None:
     )
 
 
-def _failure(run: Run) -> RunFailureOut | None:
+def _failure(run: RunRow) -> RunFailureOut | None:
     if run.failure_code is None:
         return None
     return RunFailureOut(code=run.failure_code, message=run.failure_message or "")
 
 
-def _links(run: Run) -> RunLinks:
+def _links(run: RunRow) -> RunLinks:
+    address = f"{BASE}/runs/{run.id}"
+
     def link(part: str, *, there: bool) -> str | None:
-        return f"{BASE}/runs/{run.id}/{part}" if there else None
+        return f"{address}/{part}" if there else None
 
     kept = run.lists_expired_at is None
     ended = kept and run.status in FINAL_STATUSES
