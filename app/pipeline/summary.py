@@ -6,10 +6,16 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FindingKind
-from app.pipeline.difference import Difference, held_by_active
+from app.pipeline.difference import Change, Difference, held_by_active
 from app.pipeline.match import MATCHED, active, certification, employee
 from app.pipeline.parse import RowCounts
-from app.storage.staging import matched_row, staged_person, wanted_certification, wanted_endorsement
+from app.storage.staging import (
+    certification_change,
+    matched_row,
+    staged_person,
+    wanted_certification,
+    wanted_endorsement,
+)
 
 
 async def summarise(
@@ -53,10 +59,16 @@ async def summarise(
 
 
 async def shrinkage(connection: AsyncConnection, district_id: str) -> tuple[int, int]:
-    """Return (active employees who hold a certification, those of them who would hold none)."""
-    held = held_by_active(certification, district_id)
-    holder = sa.select(certification.c.employee_id).where(held).distinct()
-    lost = sa.except_(holder, sa.select(wanted_certification.c.employee_id)).subquery()
+    """Return (active employees who hold a certification, those of them who would hold none).
+
+    Read from the change tables: who loses all of them is among those who lose one.
+    """
+    holder = (
+        sa.select(certification.c.employee_id).where(held_by_active(certification, district_id)).distinct()
+    )
+    change = certification_change.c
+    removed = sa.select(change.employee_id).where(change.kind == Change.REMOVED.value)
+    lost = sa.except_(removed, sa.select(wanted_certification.c.employee_id)).subquery()
     return (
         await _scalar(connection, sa.select(sa.func.count()).select_from(holder.subquery())),
         await _scalar(connection, sa.select(sa.func.count()).select_from(lost)),

