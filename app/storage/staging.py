@@ -188,14 +188,12 @@ ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 def _lines(batch: Sequence[tuple[Any, ...]]) -> str:
     """Return rows in COPY's text format; a third of the time that the driver or the csv module takes."""
-    lines = "".join(
-        [
-            f"{row[0]}\t" + "\t".join([NULL if text is None else text for text in row[1:]]) + "\n"
-            for row in batch
-        ]
-    )
-    separators = len(batch) * (len(staged_row.columns) - 1)
-    if "\\" in lines or "\r" in lines or lines.count("\n") > len(batch) or lines.count("\t") > separators:
-        plain = [[NULL if text is None else str(text).translate(ESCAPES) for text in row] for row in batch]
-        return "".join(["\t".join(texts) + "\n" for texts in plain])
-    return lines
+    tabs = len(staged_row.columns) - 2
+    lines = []
+    for line, *texts in batch:
+        known = [NULL if text is None else text for text in texts]
+        joined = "\t".join(known)
+        if "\n" in joined or "\r" in joined or "\\" in joined or joined.count("\t") > tabs:
+            joined = "\t".join([text.translate(ESCAPES) for text in known])
+        lines.append(f"{line}\t{joined}\n")
+    return "".join(lines)
