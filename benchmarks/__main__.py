@@ -52,6 +52,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--districts", type=int, default=1_000, help="for many-districts")
     parser.add_argument("--workers", type=int, default=4, help="for many-districts")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], action="append")
+    parser.add_argument("--percent", type=int, action="append", help="changed, for imports and lock-window")
+    parser.add_argument("--skipped", type=int, action="append", help="employees, for report")
+    parser.add_argument("--go", type=float, default=3.0, help="seconds of one go with requests, for api")
     parser.add_argument("--json", type=Path, default=Path("var/bench"), help="directory of the JSON")
     options = parser.parse_args()
     if unknown := set(options.part) - (MEASURED | WATCHED).keys():

@@ -37,9 +37,6 @@ from benchmarks.prepare import licence_file, prepare, settings_of
 from benchmarks.results import Results
 
 CONNECTIONS = 8
-SECONDS = 3.0
-"""Of one go with reads or edits."""
-WARM_UP = 2.0
 LEAST = 0.7
 """Our requests a second over those of the bare application."""
 START_LIMIT = 120
@@ -56,7 +53,7 @@ def run(options: argparse.Namespace, results: Results) -> None:
                 asyncio.run(prepare(settings, world))
                 measure_import(settings, file, empty=True)
                 asyncio.run(asked.add_runs(settings))
-                loads = asyncio.run(measure(settings, options.repeats))
+                loads = asyncio.run(measure(settings, options.repeats, options.go))
             report(results, f"{database}, {options.employees:,} employees", loads)
     results.notes += [
         f"{CONNECTIONS} connections; bulk writes one after the other",
@@ -84,22 +81,21 @@ def report(results: Results, case: str, loads: Loads) -> None:
         results.at_least(case, f"{asked_for}: requests a second / bare", share, LEAST)
 
 
-async def measure(settings: Settings, repeats: int) -> Loads:
-    """Send every request to both sides in turn."""
+async def measure(settings: Settings, repeats: int, seconds: float) -> Loads:
+    """Send every request to both sides in turn, reads and edits for `seconds`; the first goes warm up."""
     loads: Loads = defaultdict(list)
     async with serving(settings, repeats + 1) as (targets, paths):
         for number in range(repeats + 1):
             for name, path in paths.items():
                 for who, target in targets.items():
-                    warm = number == 0
                     requests = _requests(target, name, path, number)
                     load = await send(
                         target,
                         requests,
                         1 if path == asked.BULK_PATH else CONNECTIONS,
-                        WARM_UP if warm else SECONDS,
+                        seconds,
                     )
-                    if not warm:
+                    if number:
                         loads[name, who].append(load)
             print(f"  {settings.data_dir.name} {number}/{repeats}", file=sys.stderr)
     return loads

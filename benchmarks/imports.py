@@ -21,21 +21,20 @@ def run(options: argparse.Namespace, results: Results) -> None:
     for database in options.database:
         with settled(database, options.employees, options.rows) as district:
             where = f"{NAMES[database]}, {options.employees:,} employees, {options.rows:,} rows"
+            if lacking := district.floor.lacking():
+                results.notes.append(f"{where}: no floor, without {' and '.join(lacking)}")
             first = _first(district, where, results)
             peak = first.peak_mib - first.idle_mib
-            for percent in PERCENTAGES:
+            for percent in options.percent or PERCENTAGES:
                 peak = max(peak, _day(district, database, where, percent, options, results))
             results.at_most(where, "peak memory over idle", peak, MEMORY, " MiB")
 
 
 def _first(district: Settled, where: str, results: Results) -> Measured:
     """Fill both districts with the records of day 0."""
-    case = f"{where}, first import"
     district.serve(0)
-    measured = measure_import(district.settings)
-    results.add(case, "certsync", "s", [measured.seconds])
-    results.add(case, "floor", "s", [district.floor.run(district.server, district.directory)["total"]])
-    district.rest()
+    measured, steps = _both(district)
+    _tell(f"{where}, first import", [measured], [steps], results)
     return measured
 
 
@@ -48,34 +47,45 @@ def _day(
     for repeat in range(options.repeats):
         # There and back again: either way that much differs from what is held.
         district.serve(percent if repeat % 2 == 0 else 0)
-        ours.append(measure_import(district.settings))
-        floors.append(district.floor.run(district.server, district.directory))
-        district.rest()
+        measured, steps = _both(district)
+        ours.append(measured)
+        floors.append(steps)
         print(f"  {case}: {repeat + 1} of {options.repeats}", file=sys.stderr)
     if options.repeats % 2 and percent:
-        _back(district)
+        district.serve(0)
+        _both(district)
+    ratio = _tell(case, ours, floors, results)
+    if ratio is not None:
+        results.at_most(case, "import / floor", ratio, AT_MOST[database])
+    return max(measured.peak_mib - measured.idle_mib for measured in ours)
+
+
+def _both(district: Settled) -> tuple[Measured, dict[str, float]]:
+    """Import what the server has, and have the floor do it."""
+    measured = measure_import(district.settings)
+    steps = district.floor.run(district.server, district.directory)
+    district.rest()
+    return measured, steps
+
+
+def _tell(case: str, ours: list[Measured], floors: list[dict[str, float]], results: Results) -> float | None:
+    """Put series of a case into the results; return our median over the floor's, if there is one."""
     total = results.add(case, "certsync", "s", [measured.seconds for measured in ours])
-    floor = results.add(case, "floor", "s", [steps["total"] for steps in floors])
+    ratio = None
+    if all(floors):
+        floor = results.add(case, "floor", "s", [steps["total"] for steps in floors])
+        ratio = total.median / floor.median
     phases = defaultdict(list)
     for measured in ours:
         for phase, seconds in measured.phases.items():
             phases[f"certsync: {phase}"].append(seconds)
     for steps in floors:
         for step, seconds in steps.items():
-            if step != "total":
-                phases[f"floor: {step}"].append(seconds)
+            phases[f"floor: {step}"].append(seconds)
     for name, values in phases.items():
-        results.add(case, name, "s", values)
+        if name != "floor: total":
+            results.add(case, name, "s", values)
     results.add(case, "records written", "%", [percent_of(m.written, m.records) for m in ours])
     results.add(case, "peak memory", "MiB", [measured.peak_mib for measured in ours])
     results.add(case, "idle memory", "MiB", [measured.idle_mib for measured in ours])
-    results.at_most(case, "import / floor", total.median / floor.median, AT_MOST[database])
-    return max(measured.peak_mib - measured.idle_mib for measured in ours)
-
-
-def _back(district: Settled) -> None:
-    """Let both hold the records of day 0 again."""
-    district.serve(0)
-    measure_import(district.settings)
-    district.floor.run(district.server, district.directory)
-    district.rest()
+    return ratio

@@ -221,4 +221,3 @@ def run(options: argparse.Namespace, results: Results) -> None:
                 title = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[database]
                 case = f"{title}, {options.employees:,} employees, {options.rows:,} rows"
                 race.tell(case, results, targets=options.rows >= ROWS_OF_TARGETS)
-    print("\n".join(results.notes), file=sys.stderr)

@@ -35,10 +35,11 @@ SECONDS, MEGABYTES = 10, 250
 
 
 def run(options: argparse.Namespace, results: Results) -> None:
-    pdfs: dict[int, list[Measured]] = {skipped: [] for skipped in SKIPPED}
-    floors: dict[int, list[float]] = {skipped: [] for skipped in SKIPPED}
+    sizes = options.skipped or SKIPPED
+    pdfs: dict[int, list[Measured]] = {skipped: [] for skipped in sizes}
+    floors: dict[int, list[float]] = {skipped: [] for skipped in sizes}
     with tempfile.TemporaryDirectory(prefix="certsync-bench-") as name, warm_weasyprint() as render:
-        runs = {skipped: prepared_run(skipped, Path(name)) for skipped in SKIPPED}
+        runs = {skipped: prepared_run(skipped, Path(name)) for skipped in sizes}
         for repeat in range(options.repeats):
             for skipped, (settings, run_id, html) in runs.items():
                 pdfs[skipped].append(measure_pdf(settings, run_id))
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace, results: Results) -> None:
             print(f"  {repeat + 1}/{options.repeats}", file=sys.stderr)
     results.notes.append(f"{settings.pdf_rows} rows are printed, as many as the settings' default.")
     results.notes.append("The renderer runs at niceness 10: it gives way to whatever else the machine does.")
-    for skipped in SKIPPED:
+    for skipped in sizes:
         case = f"SQLite, {skipped:,} skipped employees"
         took = results.add(case, "certsync", "s", [pdf.seconds for pdf in pdfs[skipped]])
         results.add(case, "WeasyPrint alone, loaded before (floor)", "s", floors[skipped])

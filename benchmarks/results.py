@@ -84,7 +84,7 @@ class Results:
         self.targets.append(Target(case, what, figure, "at_least", bound, unit))
 
     def table(self) -> str:
-        """Return the series and targets as text."""
+        """Return series, targets and notes as text."""
         lines = []
         case = None
         for series in self.series:
@@ -92,7 +92,7 @@ class Results:
                 case = series.case
                 lines.append(f"\n{case}")
             lines.append(f"  {series.who:<44}{series.spread():>32} {series.unit}")
-        return "\n".join([*lines, "", *(target.line() for target in self.targets)])
+        return "\n".join([*lines, "", *(target.line() for target in self.targets), *self.notes])
 
     def write(self, path: Path) -> None:
         """Write everything as JSON, with the machine and the versions."""

@@ -1,5 +1,6 @@
 """The floor of an import: OpenSSH's client fetches the file, and the database's own shell does the rest."""
 
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass
@@ -17,8 +18,15 @@ class Floor:
 
     settings: Settings
 
+    def lacking(self) -> list[str]:
+        """Return the programs that it needs and this machine does not have."""
+        shell = "sqlite3" if self.settings.database_url is None else "psql"
+        return [name for name in ("sftp", shell) if shutil.which(name) is None]
+
     def run(self, server: FileServer, scratch: Path) -> dict[str, float]:
-        """Import the server's file; return the seconds of each step."""
+        """Import the server's file; return the seconds of each step, nothing without the programs for it."""
+        if self.lacking():
+            return {}
         began = time.time()
         file = server.get(scratch / "floor.csv")
         ends = {"fetch": time.time()}
