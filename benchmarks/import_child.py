@@ -1,4 +1,4 @@
-"""One import in a process of its own, so that its memory is its own."""
+"""Imports in a process of their own, so that its memory is its own."""
 
 import argparse
 import asyncio
@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 from unittest.mock import patch
 
 import sqlalchemy as sa
@@ -22,6 +24,7 @@ from app.settings import Settings
 from benchmarks.delete_and_insert import delete_and_insert
 from workers.settings import NICENESS
 
+LOCK = "lock"
 RECORDS = ("certifications", "endorsements")
 
 
@@ -41,20 +44,43 @@ class Measured:
     phases: dict[str, float] = field(default_factory=dict)
 
 
-def measure_import(
-    settings: Settings, file: Path | None = None, *, empty: bool = False, plain: bool = False
-) -> Measured:
-    """Import in a child process: `file`, or what the state's server has.
-
-    With `empty` all certifications are deleted before; with `plain` the import deletes all records and
-    inserts them anew, instead of what differs.
-    """
-    flags = [f"--{name}" for name, wanted in (("empty", empty), ("plain", plain)) if wanted]
-    command = import_command(file, *flags)
+def measure_import(settings: Settings, file: Path, *, empty: bool = False) -> Measured:
+    """Import `file` in a child process; with `empty` all certifications are deleted before."""
+    command = import_command(file, *(["--empty"] if empty else []))
     done = subprocess.run(command, env=environment(settings), check=False, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"an import failed:\n{done.stdout}\n{done.stderr}")
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
+
+
+class ImportWorker:
+    """A process that imports what the state's server has, as often as it is told; a context manager.
+
+    It stays as warm as a worker that has imported before. With `plain` it deletes all records and inserts
+    them anew, instead of what differs.
+    """
+
+    def __init__(self, settings: Settings, *, plain: bool = False) -> None:
+        command = import_command(None, "--serve", *(["--plain"] if plain else []))
+        self._process = subprocess.Popen(
+            command, env=environment(settings), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()  # the end of its input ends it
+
+    def measure(self) -> Measured:
+        """Import once."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print("import", file=self._process.stdin, flush=True)
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                return Measured(**json.loads(line))
+        raise SystemExit("an import failed")
 
 
 def import_command(file: Path | None, *flags: str) -> list[str]:
@@ -72,7 +98,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def peak_mib() -> float:
-    """Return the most memory this program ever had, in MiB.
+    """Return the most memory this program had since it began or `forget_peak`, in MiB.
 
     From Linux' own count of it (in KiB): that of getrusage begins with what the parent had.
     """
@@ -80,29 +106,43 @@ def peak_mib() -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-async def measure(factory: Factory, file: Path | None) -> Measured:
-    """Import once, and say what it took."""
-    collect_less()  # as every worker does
-    idle = peak_mib()
+def forget_peak() -> None:
+    """Let `peak_mib` begin anew (https://man7.org/linux/man-pages/man5/proc_pid_clear_refs.5.html)."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+async def measure(factory: Factory, file: Path | None, idle: float) -> Measured:
+    """Import once, and say what it took; `idle` is the memory before any import."""
+    forget_peak()
+    before = _counted(factory)
     ended = await one_import(factory, file)
     assert ended.actual_start is not None
     assert ended.ended_at is not None
     assert ended.summary is not None
-    sample = factory.run_metrics.registry.get_sample_value
+    taken = {name: seconds - before[name] for name, seconds in _counted(factory).items()}
     return Measured(
         seconds=(ended.ended_at - ended.actual_start).total_seconds(),
-        lock_seconds=sample("certsync_lock_window_seconds_sum") or 0,
+        lock_seconds=taken.pop(LOCK),
         idle_mib=idle,
         peak_mib=peak_mib(),
         records=sum(ended.summary[f"{name}_imported"] for name in RECORDS),
         written=sum(
             ended.summary[f"{name}_{kind}"] for name in RECORDS for kind in ("added", "changed", "removed")
         ),
-        phases={
-            phase.value: sample("certsync_run_phase_duration_seconds_sum", {"phase": phase.value}) or 0
-            for phase in (RunPhase.FETCH, RunPhase.PARSE, RunPhase.MATCH, RunPhase.REPLACE)
-        },
+        phases=taken,
     )
+
+
+def _counted(factory: Factory) -> dict[str, float]:
+    """Return the seconds that the worker's own metrics have counted so far."""
+    sample = factory.run_metrics.registry.get_sample_value
+    phases = (RunPhase.FETCH, RunPhase.PARSE, RunPhase.MATCH, RunPhase.REPLACE)
+    counted = {
+        phase.value: sample("certsync_run_phase_duration_seconds_sum", {"phase": phase.value})
+        for phase in phases
+    }
+    counted[LOCK] = sample("certsync_lock_window_seconds_sum")
+    return {name: seconds or 0.0 for name, seconds in counted.items()}
 
 
 async def one_import(factory: Factory, file: Path | None) -> Run:
@@ -142,15 +182,16 @@ async def main(options: argparse.Namespace) -> None:
                 await one_import(factory, options.file)
         if options.empty:
             await delete_records(factory)
-        if options.plain:
-            with (
-                patch("app.pipeline.run.replacement", delete_and_insert),
-                patch.dict("app.database.GUARD_LIMITS", statement_timeout="1h"),
-            ):
-                measured = await measure(factory, options.file)
-        else:
-            measured = await measure(factory, options.file)
-        print(json.dumps(vars(measured)))
+        with ExitStack() as stack:
+            if options.plain:
+                stack.enter_context(patch("app.pipeline.run.replacement", delete_and_insert))
+                stack.enter_context(patch.dict("app.database.GUARD_LIMITS", statement_timeout="1h"))
+            collect_less()  # as every worker does
+            idle = peak_mib()
+            while not options.serve or await asyncio.to_thread(lambda: bool(sys.stdin.readline())):
+                print(json.dumps(vars(await measure(factory, options.file, idle))), flush=True)
+                if not options.serve:
+                    break
     finally:
         await factory.close()
 
@@ -158,6 +199,6 @@ async def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--file", type=Path)
-    for flag in ("--empty", "--plain", "--again"):
+    for flag in ("--empty", "--plain", "--again", "--serve"):
         parser.add_argument(flag, action="store_true")
     asyncio.run(main(parser.parse_args()))

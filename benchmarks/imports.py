@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections import defaultdict
 
-from benchmarks.import_child import Measured, measure_import
+from benchmarks.import_child import Measured
 from benchmarks.results import Results, percent_of
 from benchmarks.settled import Settled, settled
 
@@ -62,7 +62,7 @@ def _day(
 
 def _both(district: Settled) -> tuple[Measured, dict[str, float]]:
     """Import what the server has, and have the floor do it."""
-    measured = measure_import(district.settings)
+    measured = district.worker.measure()
     steps = district.floor.run(district.server, district.directory)
     district.rest()
     return measured, steps

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from benchmarks.import_child import measure_import
+from benchmarks.import_child import ImportWorker
 from benchmarks.imports import NAMES
 from benchmarks.results import Results, percent_of
 from benchmarks.settled import Settled, settled
@@ -21,29 +21,37 @@ def run(options: argparse.Namespace, results: Results) -> None:
     for database in options.database:
         with settled(database, options.employees, options.rows) as district:
             district.serve(0)
-            measure_import(district.settings)
+            district.worker.measure()
             district.rest()
-            for percent in options.percent or PERCENTAGES:
-                case = f"{NAMES[database]}, {options.employees:,} employees, {percent} % changed"
-                _windows(district, case, percent, options, results)
+            with ImportWorker(district.settings, plain=True) as plain:
+                plain.measure()
+                district.rest()
+                for percent in options.percent or PERCENTAGES:
+                    case = f"{NAMES[database]}, {options.employees:,} employees, {percent} % changed"
+                    _windows(district, plain, case, percent, options, results)
 
 
 def _windows(
-    district: Settled, case: str, percent: int, options: argparse.Namespace, results: Results
+    district: Settled,
+    plain: ImportWorker,
+    case: str,
+    percent: int,
+    options: argparse.Namespace,
+    results: Results,
 ) -> None:
-    ours, plain, written = [], [], []
+    ours, theirs, written = [], [], []
     for repeat in range(options.repeats):
         district.serve(percent)
-        measured = measure_import(district.settings)
+        measured = district.worker.measure()
         ours.append(1000 * measured.lock_seconds)
         written.append(percent_of(measured.written, measured.records))
         district.rest()
         district.serve(0)
-        plain.append(1000 * measure_import(district.settings, plain=True).lock_seconds)
+        theirs.append(1000 * plain.measure().lock_seconds)
         district.rest()
         print(f"  {case}: {repeat + 1} of {options.repeats}", file=sys.stderr)
     window = results.add(case, "certsync", "ms", ours)
-    beside = results.add(case, "delete-and-insert", "ms", plain)
+    beside = results.add(case, "delete-and-insert", "ms", theirs)
     results.add(case, "records written", "%", written)
     bound = AT_MOST.get(options.employees)
     if percent == 1 and bound:

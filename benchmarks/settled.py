@@ -18,6 +18,7 @@ from app.factory import Factory
 from app.settings import Settings
 from benchmarks.days import write_day
 from benchmarks.floor import Floor
+from benchmarks.import_child import ImportWorker
 from benchmarks.prepare import make_world_of, prepare
 from benchmarks.server import FileServer
 from tests.support.postgres import PostgresCluster
@@ -30,6 +31,7 @@ class Settled:
     """What the parts about imports measure with; `directory` is scratch space."""
 
     settings: Settings
+    worker: ImportWorker
     floor: Floor
     server: FileServer
     world: World
@@ -81,7 +83,8 @@ def settled(database: str, employees: int, rows: int) -> Iterator[Settled]:
             beside = common.model_copy(
                 update={"database_url": SecretStr(cluster.create_database(template=name))}
             )
-        district = Settled(settings, Floor(beside), server, world, directory)
+        worker = stack.enter_context(ImportWorker(settings))
+        district = Settled(settings, worker, Floor(beside), server, world, directory)
         district.rest()
         yield district
 
