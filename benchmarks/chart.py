@@ -46,7 +46,7 @@ LOOKS: Any = {
 
 @dataclass(frozen=True)
 class Bars:
-    """A panel for each case of `part`, and in it a bar for each series in `unit` whose `who` fits.
+    """A panel for each case of `part` that fits `cases`, and in it a bar a series in `unit` whose `who` fits.
 
     Series whose `who` fits `stacked` make one bar together; its first group is what they are called there.
     Those whose `who` fits `beside` are grey.
@@ -56,6 +56,7 @@ class Bars:
     title: str
     part: str
     unit: str
+    cases: str = ""
     who: str = ""
     stacked: str = "(?!)"
     beside: str = BESIDE
@@ -65,8 +66,9 @@ class Bars:
 class Lines:
     """A line for each `who` of `part` in `unit` that fits, over the number that `over` finds in the case.
 
-    A case without all that `varies` finds is the title of its panel. With `fitted` both axes are logarithmic
-    and lines are labelled with the exponent of their growth; else the numbers stand at even distances.
+    Drawn are cases that fit `cases`. A case without all that `varies` finds is the title of its panel. With
+    `fitted` both axes are logarithmic and lines are labelled with the exponent of their growth; else the
+    numbers stand at even distances.
     Those whose `who` fits `beside` are grey.
     """
 
@@ -77,6 +79,7 @@ class Lines:
     over: str
     varies: str
     axis: str
+    cases: str = ""
     who: str = ""
     fitted: bool = False
     beside: str = BESIDE
@@ -129,7 +132,8 @@ def _panels(chart: Bars | Lines, measured: Sequence[Results]) -> dict[str, list[
     """Return the series of each panel by its title."""
     panels: dict[str, list[Series]] = defaultdict(list)
     for one in (one for results in measured if results.part == chart.part for one in results.series):
-        if one.unit != chart.unit or not re.search(chart.who, one.who):
+        fits = re.search(chart.who, one.who) and re.search(chart.cases, one.case)
+        if one.unit != chart.unit or not fits:
             continue
         if isinstance(chart, Bars):
             panels[one.case].append(one)

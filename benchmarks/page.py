@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,20 +10,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chart import Bars, Lines, draw
+from benchmarks.chart import Bars, Lines, draw, exponent
 from benchmarks.results import Results, Series, Target, number
 
+A_DAY = "1 % changed"
+"""The cases of imports that are drawn: the next file of a settled district."""
+SIZE = r"[\d,]+ (rows|employees),? ?"
 CHARTS = (
-    Bars("imports", "Import beside merely loading the file", "imports", "s", stacked="^phase:? (.*)"),
+    Bars(
+        "imports",
+        "Import beside the least that has to be done",
+        "imports",
+        "s",
+        cases=A_DAY,
+        who="^(certsync|floor)$|^certsync: ",
+        stacked="^certsync: (.*)",
+    ),
     Lines(
         "growth-time",
         "Growth of the time of an import",
         "imports",
         "s",
         over=r"([\d,]+) rows",
-        varies=r"[\d,]+ (rows|employees),? ?",
+        varies=SIZE,
         axis="rows of the file",
-        who="^(?!phase)",
+        cases=A_DAY,
+        who="^(certsync|floor)$",
         fitted=True,
     ),
     Lines(
@@ -31,8 +44,9 @@ CHARTS = (
         "imports",
         "MiB",
         over=r"([\d,]+) rows",
-        varies=r"[\d,]+ (rows|employees),? ?",
+        varies=SIZE,
         axis="rows of the file",
+        cases=A_DAY,
         fitted=True,
     ),
     Lines(
@@ -42,11 +56,20 @@ CHARTS = (
         "ms",
         over=r"([\d.]+) ?% ",
         varies=r"[\d.]+ ?% [^,]*,? ?",
-        axis="records that differ, %",
+        axis="licences that differ, %",
     ),
-    Bars("peers", "Beside other ways to load the file", "peers", "s", beside="^(?!certsync)"),
-    Bars("report", "Time of a PDF", "report", "s"),
+    Bars(
+        "peers",
+        "Beside other ways to load the file",
+        "peers",
+        "s",
+        who="^[^:]*$|next file: from claim",
+        beside="^(?!certsync)",
+    ),
+    Bars("report", "Time of a PDF", "report", "s", who="^(?!processor)"),
 )
+GROWTH = 1.05
+"""The exponent of an import's time over the rows of its file, at most."""
 INTRODUCTION = """\
 # Performance
 
@@ -84,7 +107,8 @@ def page(runs: Sequence[Run], charts: Sequence[tuple[Bars | Lines, Path]], direc
     parts: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         parts[run.results.part].append(run)
-    sections = [INTRODUCTION, _targets(runs)]
+    measured = [run.results for run in runs]
+    sections = [INTRODUCTION, _targets([*measured, growth(measured)])]
     for part, theirs in parts.items():
         images = [
             f"![{chart.title}]({path.relative_to(directory)})\n"
@@ -95,20 +119,35 @@ def page(runs: Sequence[Run], charts: Sequence[tuple[Bars | Lines, Path]], direc
     return "\n".join(sections)
 
 
-def _targets(runs: Sequence[Run]) -> str:
+def growth(measured: Sequence[Results]) -> Results:
+    """Return how the time of an import grows with the rows of its file, by database, as a part of its own."""
+    times: dict[str, dict[float, float]] = defaultdict(dict)
+    for one in (one for results in measured if results.part == "imports" for one in results.series):
+        found = re.search(r"([\d,]+) rows", one.case)
+        if found and A_DAY in one.case and one.who == "certsync":
+            times[one.case.split(",")[0]][float(found[1].replace(",", ""))] = one.median
+    results = Results("growth", {})
+    for database, points in times.items():
+        if len(points) > 1:
+            case = f"{database}, {min(points):,.0f} to {max(points):,.0f} rows, {A_DAY}"
+            results.at_most(case, "exponent of the time", exponent(points.items()), GROWTH)
+    return results
+
+
+def _targets(measured: Sequence[Results]) -> str:
     rows = [
         (
-            run.results.part,
+            results.part,
             target.case,
             target.what,
             f"{number(target.figure)}{target.unit}",
             f"{target.sense.replace('_', ' ')} {target.bound:g}{target.unit}",
             "met" if target.met else "**missed**",
         )
-        for run in runs
-        for target in run.results.targets
+        for results in measured
+        for target in results.targets
     ]
-    missed = sum(not target.met for run in runs for target in run.results.targets)
+    missed = sum(not target.met for results in measured for target in results.targets)
     summary = f"{len(rows) - missed} of {len(rows)} targets are met.\n"
     return "\n".join(
         ["## Targets\n", summary, _table(("part", "case", "what", "figure", "target", ""), rows)]
