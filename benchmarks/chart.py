@@ -11,6 +11,9 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
 from benchmarks.results import Results, Series, number
 
 BESIDE = "floor|delete-and-insert|alone|idle"
@@ -97,14 +100,11 @@ def exponent(points: Iterable[tuple[float, float]]) -> float:
 def draw(chart: Bars | Lines, measured: Sequence[Results], directory: Path) -> Path | None:
     """Write a chart into a directory and return its path; None when nothing of it was measured.
 
-    The same figures give the same bytes. Needs the extra `bench`.
+    The same figures give the same bytes.
     """
     panels = _panels(chart, measured)
     if not panels:
         return None
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     path = directory / f"{chart.name}.svg"
     with mpl.rc_context(LOOKS):
         figure = Figure(layout="constrained", facecolor="white")

@@ -59,7 +59,6 @@ def test_exponent_of_known_growth(power: float) -> None:
 
 
 def test_charts_of_the_same_figures_are_the_same_bytes(directory: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="of the extra bench")
     results = [read(path).results for path in sorted(directory.glob("*.json"))]
     again = tmp_path / "again"
     again.mkdir()

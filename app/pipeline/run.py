@@ -76,6 +76,7 @@ class ImportRun:
         async with self.fetcher.database.engine.connect() as connection:
             try:
                 await staging.prepare(connection)
+                await connection.commit()
                 await self._import(self._plan(connection), self.file)
             finally:
                 await connection.rollback()

@@ -128,11 +128,10 @@ PLANNING = {"work_mem": "64MB", "default_statistics_target": "10", "jit": "off"}
 
 
 async def prepare(connection: AsyncConnection) -> None:
-    """Set the connection to work on large tables, until `drop`."""
+    """Set the connection to work on large tables, until `drop`; lasts once it is committed."""
     if connection.dialect.name == "postgresql":
         for name, value in PLANNING.items():
             await connection.execute(sa.text(f"SET {name} = '{value}'"))
-        await connection.commit()
 
 
 async def create(connection: AsyncConnection, *tables: sa.Table) -> None:
