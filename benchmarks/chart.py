@@ -139,6 +139,8 @@ def _panels(chart: Bars | Lines, measured: Sequence[Results]) -> dict[str, list[
             panels[one.case].append(one)
         elif re.search(chart.over, one.case):
             panels[re.sub(chart.varies, "", one.case).strip(" ,") or chart.part].append(one)
+    if isinstance(chart, Lines) and chart.fitted:  # nothing grows in one case
+        return {title: shown for title, shown in panels.items() if len({one.case for one in shown}) > 1}
     return panels
 
 
