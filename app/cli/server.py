@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import socket
 import sys
 from functools import partial
@@ -12,6 +11,7 @@ from fastapi import FastAPI
 
 from app.api.security_headers import security_headers
 from app.cli.http_protocol import BoundedProtocol
+from app.garbage import freeze
 from app.local_address import base_url
 from app.metrics import counting_together
 from app.settings import Settings
@@ -52,10 +52,9 @@ class Server(uvicorn.Server):
         self._app = app
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and leave what is there now out of every search for garbage: all requests wait for one."""
+        """Start, and search for garbage among what comes from now on: all requests wait for a search."""
         await super().startup(sockets)
-        gc.collect()
-        gc.freeze()
+        freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, without cutting requests that end soon."""

@@ -98,7 +98,10 @@ def _near_misses(district_id: str) -> sa.CompoundSelect[tuple[int]]:
         employee,
         sa.and_(
             employee.c.educator_key == staged_row.c.educator_key,
-            employee.c.name_key.is_distinct_from(staged_row.c.name_key),
+            # Two blank names are not the same.
+            sa.or_(
+                employee.c.name_key.is_distinct_from(staged_row.c.name_key), employee.c.name_key.is_(None)
+            ),
         ),
     )
     same_name = sa.select(staged_row.c.line).join_from(
