@@ -140,7 +140,7 @@ class LicenceFile:
         self._stream.close()
 
     def batches(
-        self, wanted: Callable[[str, str | None], bool] = everyone, size: int = 5000
+        self, wanted: Callable[[str, str | None], bool] = everyone, size: int = 250
     ) -> Iterator[Batch]:
         """Yield what each `size` data rows come to; to be exhausted, and once only.
 

@@ -79,6 +79,7 @@ class ImportRun:
                 await connection.commit()
                 await self._import(self._plan(connection), self.file)
             finally:
+                await self.writer.stop()
                 await connection.rollback()
                 await staging.drop(connection)
                 await connection.commit()

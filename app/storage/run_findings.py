@@ -1,5 +1,6 @@
 """The lines of a run's lists: written in batches while it runs, read as streams for its reports."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +25,8 @@ CHUNK = 500
 class FindingWriter:
     """Collects the findings of one attempt of a run and writes them.
 
-    Mostly in transactions of their own; `within` a transaction while that keeps every other writer out.
+    Mostly in transactions of their own, a batch while the next one is collected; `within` a transaction while
+    that keeps every other writer out.
     """
 
     def __init__(self, database: Database, district_id: str, run_id: UUID, attempt: int) -> None:
@@ -33,6 +35,7 @@ class FindingWriter:
         self._kind = FindingKind.WARNING
         self._pending: list[dict[str, Any]] = []
         self._within: AsyncConnection | None = None
+        self._writing: asyncio.Task[None] | None = None
 
     @contextmanager
     def within(self, connection: AsyncConnection) -> Iterator[None]:
@@ -57,27 +60,57 @@ class FindingWriter:
         )
 
     async def add(self, kind: FindingKind, data: dict[str, Any]) -> None:
-        """Take one finding; it is written when a batch of its kind is full or at `flush`."""
+        """Take one finding; its batch is written when it is full, or one of another kind comes, or at `flush`.
+
+        Raises what the batch before could not be written for.
+        """
         if kind is not self._kind:
-            await self.flush()
+            await self._begin()
             self._kind = kind
         self._pending.append(data)
         if len(self._pending) >= BATCH:
-            await self.flush()
+            await self._begin()
 
     async def flush(self) -> None:
-        """Write what is pending."""
-        if self._pending:
-            # One value for all of them: a statement for each takes ten times as long.
-            items = sa.literal(self._pending, sa.JSON)
-            each = sa.func.json_each if self._database.is_sqlite else sa.func.json_array_elements
-            common = {**self._common, "kind": self._kind}
-            query = sa.select(
-                *(sa.literal(value, finding.c[name].type) for name, value in common.items()),
-                sa.column("value", finding.c.data.type),
-            ).select_from(each(items).table_valued("value"))
-            await self._write(sa.insert(finding).from_select([*common, "data"], query))
-            self._pending = []
+        """Write what is pending, and return when everything is written."""
+        await self._begin()
+        await self._end()
+
+    async def stop(self) -> None:
+        """Give up what is not written yet, whatever ended the run."""
+        self._pending = []
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.wait([self._writing])
+            self._writing = None
+
+    async def _begin(self) -> None:
+        """Begin to write the batch, once the one before is written: lines are read in their order."""
+        await self._end()
+        if not self._pending:
+            return
+        statement = self._insert(self._pending)
+        self._pending = []
+        if self._within is not None:
+            await self._within.execute(statement)
+        else:
+            self._writing = asyncio.create_task(self._write(statement))
+
+    async def _end(self) -> None:
+        if self._writing is not None:
+            await self._writing
+            self._writing = None
+
+    def _insert(self, batch: list[dict[str, Any]]) -> sa.Insert:
+        # One value for all of them: a statement for each takes ten times as long.
+        items = sa.literal(batch, sa.JSON)
+        each = sa.func.json_each if self._database.is_sqlite else sa.func.json_array_elements
+        common = {**self._common, "kind": self._kind}
+        query = sa.select(
+            *(sa.literal(value, finding.c[name].type) for name, value in common.items()),
+            sa.column("value", finding.c.data.type),
+        ).select_from(each(items).table_valued("value"))
+        return sa.insert(finding).from_select([*common, "data"], query)
 
     async def _write(self, statement: sa.Executable) -> None:
         if self._within is not None:
