@@ -1,7 +1,8 @@
 """Writes the lists of a run's report: before the lock, under the run's attempt.
 
 Two groups, because an edit by hand makes only the second out of date: the lists of people follow from the
-file and the roster, the lists of records from the difference to what the district holds.
+file and the roster, the lists of records from the difference to what the district holds. Who asks for them
+has to flush the writer in the end.
 """
 
 from collections.abc import AsyncIterator
@@ -67,6 +68,5 @@ async def _write(
         async for item in items:
             await writer.add(kind, item)
             total += 1
-        await writer.flush()
         totals[kind] = total
     return totals

@@ -100,6 +100,7 @@ class Plan:
         self.edits_pending = await any_pending_edits(self.connection, district_id)
         self.totals |= await write_record_lists(self.connection, self.writer, district_id)
         holders, lost = await shrinkage(self.connection, district_id)
+        await self.writer.flush()
         check_shrink(holders, lost, self.settings.max_shrink_percent, accepted=self.accept_shrink)
         self.summary = await summarise(
             self.connection, district_id, self.counts, self.differences, self.totals

@@ -36,6 +36,7 @@ class FindingWriter:
         self._pending: list[dict[str, Any]] = []
         self._within: AsyncConnection | None = None
         self._writing: asyncio.Task[None] | None = None
+        self._kinds = set(FindingKind)  # of which there may be lines
 
     @contextmanager
     def within(self, connection: AsyncConnection) -> Iterator[None]:
@@ -49,7 +50,10 @@ class FindingWriter:
 
     async def forget(self, kinds: Sequence[FindingKind] = tuple(FindingKind)) -> None:
         """Remove what earlier attempts of the run, or an earlier pass of this one, found of these kinds."""
-        self._pending = []
+        if self._kinds.isdisjoint(kinds):
+            return
+        await self.flush()
+        self._kinds -= set(kinds)
         await self._write(
             sa.delete(finding).where(
                 finding.c.district_id == self._common["district_id"],
@@ -91,6 +95,7 @@ class FindingWriter:
             return
         statement = self._insert(self._pending)
         self._pending = []
+        self._kinds.add(self._kind)
         if self._within is not None:
             await self._within.execute(statement)
         else:
