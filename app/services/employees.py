@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
+import sqlalchemy as sa
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.constants import AuditAction, AuditRecord
@@ -65,10 +66,10 @@ class EmployeeService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, district_id: str, request: PageRequest) -> Page[Employee]:
+    async def page(self, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
         """Return a page of employees by number."""
-        async with self._database.read() as session:
-            return await roster.employees_page(session, district_id, request)
+        async with self._database.look() as connection:
+            return await roster.employees_page(connection, district_id, request)
 
     async def get(self, district_id: str, number: str) -> Employee:
         """Return an employee; raises NotFoundError."""

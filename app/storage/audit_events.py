@@ -12,7 +12,6 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audit_source import Source, current
 from app.constants import AuditAction, AuditRecord
@@ -20,9 +19,9 @@ from app.models import AuditEvent, AuditPayload, AuditSeal
 from app.models.audit import time_ordered_id
 from app.models.base import utc_now
 from app.storage import districts
-from app.storage.filters import Condition, any_of, between, exact, named
+from app.storage.filters import Filter, any_of, between, exact, named
 from app.storage.many_rows import as_plain, insert_rows
-from app.storage.pages import Listing, Page, PageRequest, fetch_page
+from app.storage.pages import OF_DISTRICT, Listing, Page, PageRequest, fetch_page
 
 event = AuditEvent.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 payload = AuditPayload.__table__  # type: ignore[attr-defined] # as above
@@ -31,15 +30,30 @@ seal = AuditSeal.__table__  # type: ignore[attr-defined] # as above
 about = payload.alias()
 
 
-def _about(name: str) -> Condition:
+def _about(name: str) -> Filter:
     """Match events whose payload has this very value, found by its index: few of many."""
-    return lambda value: event.c.id.in_(sa.select(about.c.event_id).where(about.c[name] == value))
+    return Filter(lambda value: event.c.id.in_(sa.select(about.c.event_id).where(about.c[name] == value)))
 
 
+_ROWS = (
+    sa.select(
+        *event.c,
+        payload.c.record_id,
+        payload.c.employee_number,
+        payload.c.content,
+        seal.c.sequence,
+        seal.c.hash,
+    )
+    .select_from(event)
+    .outerjoin(payload, sa.and_(payload.c.event_id == event.c.id, payload.c.district_id == OF_DISTRICT))
+    .outerjoin(seal, sa.and_(seal.c.event_id == event.c.id, seal.c.district_id == OF_DISTRICT))
+    .where(event.c.district_id == OF_DISTRICT)
+)
 SALT_BYTES = 16
 _ENCODER = json.JSONEncoder(default=as_plain, separators=(",", ":"))
 LISTING = Listing(
     name="audit-events",
+    rows=_ROWS,
     key=(event.c.id,),
     default="-at",
     sortable=named(event.c.at),
@@ -134,23 +148,6 @@ def payload_digest(record_id: str | None, employee_number: str | None, salt: str
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _query(district_id: str) -> Any:
-    return (
-        sa.select(
-            *event.c,
-            payload.c.record_id,
-            payload.c.employee_number,
-            payload.c.content,
-            seal.c.sequence,
-            seal.c.hash,
-        )
-        .select_from(event)
-        .outerjoin(payload, sa.and_(payload.c.event_id == event.c.id, payload.c.district_id == district_id))
-        .outerjoin(seal, sa.and_(seal.c.event_id == event.c.id, seal.c.district_id == district_id))
-        .where(event.c.district_id == district_id)
-    )
-
-
-async def page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
+async def page(connection: AsyncConnection, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
     """Return a page of a district's events, each with its payload if that is there, and its link."""
-    return await fetch_page(session, _query(district_id), LISTING, request)
+    return await fetch_page(connection, LISTING, district_id, request)
