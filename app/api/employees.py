@@ -42,7 +42,7 @@ async def put_employees(
     Every fault is located in `errors`. Employees who are not sent stay as they are.
     """
     once = idempotency.once(BulkCounts.model_validate)
-    items = [dict(item) for item in body.items]
+    items = [vars(item) for item in body.items]  # iterating over a model takes ten times as long
     return BulkCounts.model_validate(await factory.employees.put_all(caller.district, items, once))
 
 

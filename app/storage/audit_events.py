@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -99,22 +99,25 @@ async def record(
     if not changes:
         return []
     source, at = source or current(), at or utc_now()
-    events, payloads = [], []
+    common = {
+        "district_id": district_id,
+        "at": at,
+        "actor": source.actor,
+        "token_id": source.token_id,
+        "interface": source.interface.value,
+        "address": source.address,
+        "request_id": source.request_id,
+        "run_id": source.run_id,
+    }
     ids = sorted(
         (time_ordered_id() for _ in changes), key=attrgetter("int")
     )  # events of one moment stay in their order
-    for event_id, change in zip(ids, changes, strict=True):
-        said_of = _payload(change)
+    events, payloads = [], []
+    for event_id, change, salt in zip(ids, changes, _salts(len(changes)), strict=True):
+        said_of = _payload(change, salt)
         said = {
+            **common,
             "id": event_id,
-            "district_id": district_id,
-            "at": at,
-            "actor": source.actor,
-            "token_id": source.token_id,
-            "interface": source.interface.value,
-            "address": source.address,
-            "request_id": source.request_id,
-            "run_id": source.run_id,
             "action": change.action.value,
             "record_type": change.record_type.value,
             "payload_digest": payload_digest(**said_of),
@@ -132,12 +135,19 @@ async def record_everywhere(connection: AsyncConnection, change: Change) -> None
         await record(connection, district_id, change)
 
 
-def _payload(change: Change) -> dict[str, Any]:
+def _salts(number: int) -> Iterator[str]:
+    """Yield so many salts; the system is asked for its random bytes once."""
+    length = 2 * SALT_BYTES
+    digits = secrets.token_hex(SALT_BYTES * number)
+    return (digits[start : start + length] for start in range(0, number * length, length))
+
+
+def _payload(change: Change, salt: str) -> dict[str, Any]:
     content = _ENCODER.encode({"before": change.before, "after": change.after})
     return {
         "record_id": None if change.record_id is None else str(change.record_id),
         "employee_number": change.employee_number,
-        "salt": secrets.token_hex(SALT_BYTES),
+        "salt": salt,
         "content": content,
     }
 

@@ -72,16 +72,15 @@ async def find_employee(session: AsyncSession, district_id: str, number: str) ->
 
 
 async def employees_by_number(
-    session: AsyncSession, district_id: str, numbers: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """Return the columns of those employees that exist, by number."""
+    session: AsyncSession, district_id: str, numbers: Sequence[str], names: Sequence[str]
+) -> dict[str, tuple[int, tuple[Any, ...]]]:
+    """Return (id, the columns of these names) of those employees that exist, by number."""
     connection = await session.connection()
-    query = sa.select(*employee.c).where(
+    columns = (employee.c[name] for name in names)
+    query = sa.select(employee.c.employee_number, employee.c.id, *columns).where(
         employee.c.district_id == district_id, among(connection, employee.c.employee_number, numbers)
     )
-    names = employee.c.keys()
-    rows = (dict(zip(names, row, strict=True)) for row in await connection.execute(query))
-    return {row["employee_number"]: row for row in rows}
+    return {row[0]: (row[1], row[2:]) for row in (await connection.execute(query)).all()}
 
 
 async def insert_employees(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
