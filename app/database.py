@@ -164,6 +164,12 @@ class Database:
             yield session
 
     @asynccontextmanager
+    async def look(self) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection for queries whose rows need no session, which costs as much as a small query."""
+        async with self.engine.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         """Yield a session in a transaction that is committed at the end, or rolled back by an exception.
 

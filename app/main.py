@@ -93,7 +93,6 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(RateLimit),
             Middleware(BodyLimit),
         ],
-        generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,
         docs_url=None,  # `api/docs.py` has it
         redoc_url=None,
@@ -111,5 +110,5 @@ def create_app(settings: Settings) -> FastAPI:
     idempotency.add_repeated_answers(app)
     add_openapi(app)
     for router in ROUTERS:
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # `include_router` would look for each route twice
     return app

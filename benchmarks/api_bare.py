@@ -58,14 +58,17 @@ class Recording:
     def of(self, engine: sa.Engine) -> Iterator[None]:
         """Keep what is executed meanwhile."""
         begun: dict[sa.Connection, Transaction] = {}
+        early: defaultdict[sa.Connection, list[tuple[Any, Any]]] = defaultdict(list)
 
         def begin(connection: sa.Connection) -> None:
             writes = connection.get_execution_options().get("sqlite_begin") == "IMMEDIATE"
-            begun[connection] = Transaction(writes)
+            begun[connection] = Transaction(writes, early.pop(connection, []))
             self.transactions.append(begun[connection])
 
         def execute(connection: sa.Connection, statement: Any, many: Any, one: Any, _options: Any) -> None:
-            begun[connection].steps.append((statement, many or one))
+            # A connection begins a transaction by itself, after it has told of the first statement.
+            steps = begun[connection].steps if connection.in_transaction() else early[connection]
+            steps.append((statement, many or one))
 
         def execute_text(
             connection: sa.Connection, _cursor: Any, text: str, values: Any, context: Any, _many: bool

@@ -15,7 +15,6 @@ from app import rate_limits
 from app.child_process import ChildProcess
 from app.constants import EVERY_DISTRICT, Role
 from app.main import create_app
-from app.probing import within
 from app.rate_limits import address_key
 from app.redis_client import close, redis_client
 from app.settings import Settings
@@ -166,12 +165,12 @@ async def test_a_redis_that_hangs_delays_one_request_and_comes_back(
     monkeypatch.setattr(rate_limits, "ANSWER_LIMIT", 0.1)
     asked = 0
 
-    async def counted(seconds: float, work: Any) -> Any:
+    def counted(seconds: float) -> asyncio.Timeout:
         nonlocal asked
         asked += 1
-        return await within(seconds, work)
+        return asyncio.timeout(seconds)
 
-    monkeypatch.setattr(rate_limits, "within", counted)
+    monkeypatch.setattr(rate_limits, "timeout", counted)
     mine = own(busy)
     assert redis_process.pid
     signal_all([redis_process.pid], signal.SIGSTOP)

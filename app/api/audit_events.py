@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Depends
 
 from app.api.dependencies import AuditReader, FactoryDep
+from app.api.list_query import QueryOf
 from app.api.pages import PageOf
 from app.api.router import api_router
 from app.api.schemas.audit_events import AuditEventOut
@@ -15,7 +16,7 @@ router = api_router("audit-events", tag="Audit")
 
 @router.get("", summary="List audit events")
 async def list_audit_events(
-    caller: AuditReader, factory: FactoryDep, query: Annotated[AuditQuery, Query()]
+    caller: AuditReader, factory: FactoryDep, query: Annotated[AuditQuery, Depends(QueryOf(AuditQuery))]
 ) -> PageOf[AuditEventOut]:
     """Who changed what in the district, over which interface, from where; by default the newest first.
 

@@ -3,12 +3,13 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Depends, Response
 from sqlalchemy import Row
 
 from app.api.dependencies import FactoryDep, IfMatch, RecordsReader
 from app.api.idempotency import KEYED, IdempotencyDep
 from app.api.import_lock import Editor
+from app.api.list_query import QueryOf
 from app.api.pages import PageOf
 from app.api.problems import problems
 from app.api.router import api_router
@@ -27,7 +28,9 @@ router = api_router("certifications", tag="Certifications")
 
 @router.get("", summary="List certifications")
 async def list_certifications(
-    caller: RecordsReader, factory: FactoryDep, query: Annotated[CertificationQuery, Query()]
+    caller: RecordsReader,
+    factory: FactoryDep,
+    query: Annotated[CertificationQuery, Depends(QueryOf(CertificationQuery))],
 ) -> PageOf[CertificationOut]:
     """Certifications of the district, by default in the order of their ids."""
     page = await factory.certifications.page(caller.district, query.page)

@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Depends
 from fastapi.responses import StreamingResponse
 
 from app.api.dependencies import ConnectionReader, FactoryDep
 from app.api.downloads import begun, download
+from app.api.list_query import QueryOf
 from app.api.pages import PageOf
 from app.api.router import api_router
 from app.api.schemas.connection_events import EventOut
@@ -19,7 +20,9 @@ MEDIA_TYPE = "application/jsonl"
 
 @router.get("", summary="List attempts to connect")
 async def list_connection_events(
-    caller: ConnectionReader, factory: FactoryDep, query: Annotated[ConnectionEventQuery, Query()]
+    caller: ConnectionReader,
+    factory: FactoryDep,
+    query: Annotated[ConnectionEventQuery, Depends(QueryOf(ConnectionEventQuery))],
 ) -> PageOf[EventOut]:
     """Attempts to use the connection, and changes of it; by default the newest first.
 
@@ -36,7 +39,9 @@ async def list_connection_events(
     responses={200: {"description": "The file.", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}},
 )
 async def export_connection_events(
-    caller: ConnectionReader, factory: FactoryDep, query: Annotated[ConnectionEventFilters, Query()]
+    caller: ConnectionReader,
+    factory: FactoryDep,
+    query: Annotated[ConnectionEventFilters, Depends(QueryOf(ConnectionEventFilters))],
 ) -> StreamingResponse:
     """Every event of the list as JSON lines, the oldest first: one object a line, as the list shows it.
 

@@ -31,13 +31,15 @@ async def get_factory(request: Request) -> Factory:
 FactoryDep = Annotated[Factory, Depends(get_factory)]
 
 
-async def read_caller(factory: FactoryDep, credentials: Credentials, request: Request) -> Caller:
+async def read_caller(credentials: Credentials, request: Request) -> Caller:
     """Return whom the bearer token speaks for; raises UnauthorizedError without a valid one.
 
-    From here on the request reaches the rows of the caller's district and no others.
+    From here on the request reaches the rows of the caller's district and no others. It takes the factory
+    itself: each dependency that others have in common is looked through for each of them.
     """
     if credentials is None:
         raise unauthorized()
+    factory = await get_factory(request)
     caller = await factory.authentication.caller(credentials.credentials)
     request.state.verified = True  # also when the caller may not do what was asked
     enter_district(None if caller.district == EVERY_DISTRICT else caller.district)
@@ -53,9 +55,10 @@ class Needs:
 
     scope: Scope
 
-    async def __call__(self, caller: AnyCaller, request: Request, factory: FactoryDep) -> Caller:
+    async def __call__(self, caller: AnyCaller, request: Request) -> Caller:
         """Return the caller; raises ForbiddenError."""
         caller.check(self.scope)
+        factory = await get_factory(request)
         who = {"district": caller.district, "user": caller.user}
         request.state.log = who
         route = str(request.scope["route"].path_format)

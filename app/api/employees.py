@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import Query, Response
+from fastapi import Depends, Response
 
 from app.api.dependencies import EmployeesReader, EmployeesWriter, FactoryDep, IfMatch
 from app.api.idempotency import KEYED, IdempotencyDep
+from app.api.list_query import QueryOf
 from app.api.pages import PageOf
 from app.api.problems import problems
 from app.api.router import api_router
@@ -23,7 +24,9 @@ router = api_router("employees", tag="Employees")
 
 @router.get("", summary="List employees")
 async def list_employees(
-    caller: EmployeesReader, factory: FactoryDep, query: Annotated[EmployeeQuery, Query()]
+    caller: EmployeesReader,
+    factory: FactoryDep,
+    query: Annotated[EmployeeQuery, Depends(QueryOf(EmployeeQuery))],
 ) -> PageOf[EmployeeOut]:
     """Employees of the district, by default by number."""
     page = await factory.employees.page(caller.district, query.page)
@@ -39,7 +42,7 @@ async def put_employees(
     Every fault is located in `errors`. Employees who are not sent stay as they are.
     """
     once = idempotency.once(BulkCounts.model_validate)
-    items = [dict(item) for item in body.items]
+    items = [vars(item) for item in body.items]  # iterating over a model takes ten times as long
     return BulkCounts.model_validate(await factory.employees.put_all(caller.district, items, once))
 
 

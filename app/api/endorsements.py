@@ -3,12 +3,13 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Depends, Response
 from sqlalchemy import Row
 
 from app.api.dependencies import FactoryDep, IfMatch, RecordsReader
 from app.api.idempotency import KEYED, IdempotencyDep
 from app.api.import_lock import Editor
+from app.api.list_query import QueryOf
 from app.api.pages import PageOf
 from app.api.problems import problems
 from app.api.router import api_router
@@ -27,7 +28,9 @@ router = api_router("endorsements", tag="Endorsements")
 
 @router.get("", summary="List endorsements")
 async def list_endorsements(
-    caller: RecordsReader, factory: FactoryDep, query: Annotated[EndorsementQuery, Query()]
+    caller: RecordsReader,
+    factory: FactoryDep,
+    query: Annotated[EndorsementQuery, Depends(QueryOf(EndorsementQuery))],
 ) -> PageOf[EndorsementOut]:
     """Endorsements of the district, by default in the order of their ids."""
     page = await factory.endorsements.page(caller.district, query.page)

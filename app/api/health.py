@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.dependencies import Credentials, FactoryDep
+from app.api.router import operation_id
 from app.api.schemas.health import ComponentOut, Liveness, Readiness
 from app.errors import AppError
 from app.factory import Factory
@@ -12,7 +13,7 @@ from app.services.health import CHECK_SECONDS, Health
 
 UNAVAILABLE = 503
 
-router = APIRouter(prefix="/health", tags=["Operations"])
+router = APIRouter(prefix="/health", tags=["Operations"], generate_unique_id_function=operation_id)
 
 
 @router.get("/live", summary="Is the process up?")

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Depends
 
 from app.api.dependencies import FactoryDep, RunsReader
+from app.api.list_query import QueryOf
 from app.api.pages import PageOf
 from app.api.router import api_router
 from app.api.schemas.import_files import ImportFileOut
@@ -17,7 +18,7 @@ router = api_router("import-files", tag="Files")
 async def list_import_files(
     caller: RunsReader,
     factory: FactoryDep,
-    query: Annotated[ImportFileQuery, Query()],
+    query: Annotated[ImportFileQuery, Depends(QueryOf(ImportFileQuery))],
 ) -> PageOf[ImportFileOut]:
     """Imported licence files that are kept, by default the newest by datestamp first.
 

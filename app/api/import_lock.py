@@ -2,23 +2,23 @@
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 
 from app.access import Caller
-from app.api.dependencies import FactoryDep, RecordsReader, RecordsWriter
+from app.api.dependencies import FactoryDep, RecordsReader, RecordsWriter, get_factory
 from app.api.router import api_router
 from app.api.schemas.import_lock import ImportLockOut
 
 router = api_router("import-lock", tag="Certifications")
 
 
-async def get_editor(caller: RecordsWriter, factory: FactoryDep) -> Caller:
+async def get_editor(caller: RecordsWriter, request: Request) -> Caller:
     """Return the caller if nothing keeps writers of records out; raises CertificationUpdateInProgressError.
 
     A dependency, so that it answers before the body is validated: there is no use in correcting a body that
     is refused anyway.
     """
-    await factory.editing.check(caller.district)
+    await (await get_factory(request)).editing.check(caller.district)
     return caller
 
 

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import Query, Response
+from fastapi import Depends, Response
 
 from app.api.dependencies import EmployeesReader, EmployeesWriter, FactoryDep, IfMatch
+from app.api.list_query import QueryOf
 from app.api.pages import PageOf
 from app.api.problems import problems
 from app.api.router import api_router
@@ -22,7 +23,9 @@ router = api_router("job-classes", tag="Job classes")
 
 @router.get("", summary="List job classes")
 async def list_job_classes(
-    caller: EmployeesReader, factory: FactoryDep, query: Annotated[JobClassQuery, Query()]
+    caller: EmployeesReader,
+    factory: FactoryDep,
+    query: Annotated[JobClassQuery, Depends(QueryOf(JobClassQuery))],
 ) -> PageOf[JobClassOut]:
     """Job classes of the district, by default by code."""
     page = await factory.job_classes.page(caller.district, query.page)

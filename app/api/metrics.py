@@ -7,12 +7,13 @@ from fastapi.responses import PlainTextResponse
 
 from app.api.dependencies import FactoryDep, Operator
 from app.api.problems import problems
+from app.api.router import operation_id
 from app.errors import ForbiddenError, RateLimitedError, UnauthorizedError
 from app.metrics import exposition
 
 Accept = Annotated[str, Header(include_in_schema=False)]
 
-router = APIRouter(tags=["Operations"])
+router = APIRouter(tags=["Operations"], generate_unique_id_function=operation_id)
 
 
 @router.get(

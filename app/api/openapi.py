@@ -7,8 +7,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app.access import ROLE_SCOPES
+from app.api.list_query import documented_queries
 from app.api.problems import MEDIA_TYPE, problems
-from app.api.rules import Rule, rules
+from app.api.rules import Rule, queries, rules
 from app.api.schemas.problem import Problem
 from app.errors import (
     AddressTooLongError,
@@ -63,21 +64,27 @@ def add_openapi(app: FastAPI) -> None:
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _mend(
-                get_openapi(
-                    title=app.title,
-                    version=app.version,
-                    summary=SUMMARY,
-                    description=DESCRIPTION.strip(),
-                    tags=TAGS,
-                    routes=app.routes,
-                    license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
-                ),
-                rules(app),
+            found = get_openapi(
+                title=app.title,
+                version=app.version,
+                summary=SUMMARY,
+                description=DESCRIPTION.strip(),
+                tags=TAGS,
+                routes=app.routes,
+                license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
             )
+            _add_queries(found, documented_queries(queries(app)))
+            app.openapi_schema = _mend(found, rules(app))
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign] # the way the framework documents
+
+
+def _add_queries(document: dict[str, Any], queries: dict[str, Any]) -> None:
+    """Add the parameters of queries, and the types that they are of."""
+    for path, operations in queries["paths"].items():
+        document["paths"][path]["get"]["parameters"] = operations["get"]["parameters"]
+    document["components"]["schemas"] |= queries["components"]["schemas"]
 
 
 def _mend(document: dict[str, Any], needed: list[Rule]) -> dict[str, Any]:

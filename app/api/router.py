@@ -1,6 +1,7 @@
 """What all routers under the base path share."""
 
 from fastapi import APIRouter, Depends, Request
+from fastapi.routing import APIRoute
 
 from app.api.json_body import JsonRoute
 from app.api.problems import problems
@@ -27,6 +28,11 @@ async def refuse_repeated(request: Request) -> None:
         )
 
 
+def operation_id(route: APIRoute) -> str:
+    """Return what clients that are generated from the document call an operation."""
+    return route.name
+
+
 def api_router(noun: str, *, tag: str) -> APIRouter:
     """Return a router for `/api/v1/<noun>` that documents what every route can answer."""
     shared = problems(
@@ -42,4 +48,5 @@ def api_router(noun: str, *, tag: str) -> APIRouter:
         responses=shared,
         dependencies=[Depends(refuse_repeated)],
         route_class=JsonRoute,
+        generate_unique_id_function=operation_id,
     )

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
+from pydantic import BaseModel
 
 from app.access import GRANTABLE, ROLE_SCOPES, Scope
 from app.api.dependencies import Needs
+from app.api.list_query import QueryOf
 from app.constants import Role
 
 PUBLIC = ("/docs", "/docs/oauth2-redirect", "/health/live", "/health/ready", "/problems/{slug}")
@@ -47,11 +49,26 @@ def _rules(app: FastAPI) -> Iterator[Rule]:
 
 
 def _needed(dependant: Dependant) -> Iterator[Scope]:
-    """Yield the scopes that a route's dependencies ask for, however deep they are."""
-    if isinstance(dependant.call, Needs):
-        yield dependant.call.scope
+    """Yield the scopes that a route's dependencies ask for."""
+    return (call.scope for call in _calls(dependant) if isinstance(call, Needs))
+
+
+def queries(app: FastAPI) -> dict[str, type[BaseModel]]:
+    """Return the models of queries by the paths of lists, which are all read with GET."""
+    found = {}
+    for route in iter_route_contexts(app.routes):
+        dependant = getattr(route, "dependant", None)
+        for call in _calls(dependant) if dependant else ():
+            if isinstance(call, QueryOf):
+                found[str(route.path_format)] = call.model
+    return found
+
+
+def _calls(dependant: Dependant) -> Iterator[object]:
+    """Yield what a route's dependencies call, however deep they are."""
+    yield dependant.call
     for child in dependant.dependencies:
-        yield from _needed(child)
+        yield from _calls(child)
 
 
 def table(app: FastAPI) -> str:

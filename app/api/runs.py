@@ -4,18 +4,19 @@ from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Depends, Response
 from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 
 from app.api.dependencies import FactoryDep, RunsReader, RunsStarter
 from app.api.downloads import attachment, download
 from app.api.idempotency import KEYED, IdempotencyDep
+from app.api.list_query import QueryOf
 from app.api.pages import PageOf
 from app.api.problems import problems
 from app.api.router import BASE, api_router
 from app.api.run_exports import changes_csv, rejected_csv, report_json, skipped_csv
 from app.api.schemas.queries import RunQuery
-from app.api.schemas.runs import RunOut, RunRequest
+from app.api.schemas.runs import RunOut, RunRequest, shown
 from app.errors import (
     ExpiredError,
     NotFoundError,
@@ -74,11 +75,13 @@ async def run_task_now(
 
 @router.get("/runs", summary="List runs")
 async def list_runs(
-    query: Annotated[RunQuery, Query()], caller: RunsReader, factory: FactoryDep
+    caller: RunsReader, factory: FactoryDep, query: Annotated[RunQuery, Depends(QueryOf(RunQuery))]
 ) -> PageOf[RunOut]:
     """Runs of the district, by default the one with the latest scheduled start first."""
     page = await factory.runs.page(caller.district, query.page)
-    return PageOf[RunOut](items=[RunOut.of(run) for run in page.items], next_cursor=page.next_cursor)
+    return PageOf[RunOut].model_validate(
+        {"items": [shown(run) for run in page.items], "next_cursor": page.next_cursor}
+    )
 
 
 @router.get("/runs/{run_id}", summary="Get a run", responses=problems(NotFoundError))

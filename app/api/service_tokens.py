@@ -3,10 +3,11 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Depends, Response
 
 from app.api.dependencies import FactoryDep, TokensManager
 from app.api.idempotency import KEYED, IdempotencyDep
+from app.api.list_query import QueryOf
 from app.api.pages import PageOf
 from app.api.problems import problems
 from app.api.router import api_router
@@ -20,7 +21,9 @@ router = api_router("service-tokens", tag="Service tokens")
 
 @router.get("", summary="List service tokens")
 async def list_service_tokens(
-    caller: TokensManager, factory: FactoryDep, query: Annotated[ServiceTokenQuery, Query()]
+    caller: TokensManager,
+    factory: FactoryDep,
+    query: Annotated[ServiceTokenQuery, Depends(QueryOf(ServiceTokenQuery))],
 ) -> PageOf[ServiceTokenOut]:
     """Service tokens of the district, revoked and expired ones too, by default the newest first."""
     page = await factory.service_tokens.page(caller.district, query.page)

@@ -3,10 +3,11 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Depends, Response
 
 from app.api.dependencies import FactoryDep, IfMatch, TasksReader, TasksWriter
 from app.api.idempotency import KEYED, IdempotencyDep
+from app.api.list_query import QueryOf
 from app.api.pages import PageOf
 from app.api.problems import problems
 from app.api.router import api_router
@@ -21,7 +22,7 @@ router = api_router("tasks", tag="Tasks")
 
 @router.get("", summary="List tasks")
 async def list_tasks(
-    caller: TasksReader, factory: FactoryDep, query: Annotated[TaskQuery, Query()]
+    caller: TasksReader, factory: FactoryDep, query: Annotated[TaskQuery, Depends(QueryOf(TaskQuery))]
 ) -> PageOf[TaskOut]:
     """Tasks of the district, by default the newest first."""
     page = await factory.tasks.page(caller.district, query.page)

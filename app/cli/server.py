@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from app.api.security_headers import security_headers
 from app.cli.http_protocol import BoundedProtocol
-from app.garbage import freeze
+from app.garbage import collect_less
 from app.local_address import base_url
 from app.metrics import counting_together
 from app.settings import Settings
@@ -54,7 +54,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and search for garbage among what comes from now on: all requests wait for a search."""
         await super().startup(sockets)
-        freeze()
+        collect_less()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, without cutting requests that end soon."""

@@ -39,8 +39,8 @@ class AuditService:
 
     async def page(self, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
         """Return a page of a district's events, the newest first."""
-        async with self._database.read() as session:
-            return await audit_events.page(session, district_id, request)
+        async with self._database.look() as connection:
+            return await audit_events.page(connection, district_id, request)
 
     def export(
         self, district_id: str, filters: Mapping[str, Any] | None = None

@@ -42,8 +42,8 @@ class CertificationService:
 
     async def page(self, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
         """Return a page of certifications."""
-        async with self._database.read() as session:
-            return await records.certifications_page(session, district_id, request)
+        async with self._database.look() as connection:
+            return await records.certifications_page(connection, district_id, request)
 
     async def get(self, district_id: str, certification_id: UUID) -> sa.Row[Any]:
         """Return the certification of this public id; raises NotFoundError."""

@@ -32,9 +32,9 @@ class ConnectionEventService:
 
     async def page(self, district_id: str, request: PageRequest) -> Page[OpenedEvent]:
         """Return a page of a district's events, the newest first."""
-        async with self._database.read() as session:
+        async with self._database.look() as connection:
             try:
-                return await connection_events.page(session, self._cipher, district_id, request)
+                return await connection_events.page(connection, self._cipher, district_id, request)
             except DecryptionError as error:
                 log.error("event_not_decrypted", reason=str(error))  # noqa: TRY400 - the reason says it all
                 raise ServiceUnavailableError(

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
+import sqlalchemy as sa
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.constants import AuditAction, AuditRecord
@@ -59,16 +60,24 @@ class Counts:
     unchanged: int = 0
 
 
+class _Change(NamedTuple):
+    """An employee as stored, in the row of this id, and as sent."""
+
+    row_id: int
+    before: Fields
+    after: Fields
+
+
 class EmployeeService:
     """The use cases of employees; every call is for one district and sees nothing of another."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, district_id: str, request: PageRequest) -> Page[Employee]:
+    async def page(self, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
         """Return a page of employees by number."""
-        async with self._database.read() as session:
-            return await roster.employees_page(session, district_id, request)
+        async with self._database.look() as connection:
+            return await roster.employees_page(connection, district_id, request)
 
     async def get(self, district_id: str, number: str) -> Employee:
         """Return an employee; raises NotFoundError."""
@@ -132,28 +141,26 @@ async def _find(session: AsyncSession, district_id: str, number: str) -> Employe
 async def _upsert(session: AsyncSession, district_id: str, items: Sequence[Fields]) -> Counts:
     """Write what differs from what is stored, with one version for all; move the roster if anything did."""
     known = await roster.employees_by_number(
-        session, district_id, [item["employee_number"] for item in items]
+        session, district_id, [item["employee_number"] for item in items], FIELDS
     )
-    added, changed = [], []
+    added, changed = list[Fields](), list[_Change]()
     for item in items:
         stored = known.get(item["employee_number"])
         if stored is None:
             added.append(item)
-        elif content_of(stored) != content_of(item):
-            changed.append(item)
+        elif stored[1] != content_of(item):
+            changed.append(_Change(stored[0], dict(zip(FIELDS, stored[1], strict=True)), item))
     if added or changed:
         connection = await session.connection()
         version = await next_version(connection)
-        codes = {item["job_class"] for item in (*added, *changed) if item["job_class"] is not None}
+        written = [*added, *(change.after for change in changed)]
+        codes = {item["job_class"] for item in written if item["job_class"] is not None}
         classes = await roster.add_job_classes(session, district_id, codes, version)
         common = {"district_id": district_id, "version": version, "updated_at": utc_now()}
         await roster.insert_employees(session, [{**item, **_keys(item), **common} for item in added])
         await roster.update_employees(
             session,
-            [
-                {**item, **_keys(item), **common, "id": known[item["employee_number"]]["id"]}
-                for item in changed
-            ],
+            [{**item, **_keys(item), **common, "id": row_id} for row_id, _, item in changed],
         )
         await audit_events.record(
             connection,
@@ -161,15 +168,11 @@ async def _upsert(session: AsyncSession, district_id: str, items: Sequence[Field
             *(added_job_class(code) for code in classes),
             *(_audited(AuditAction.ADDED, item["employee_number"], None, item) for item in added),
             *(
-                _audited(
-                    AuditAction.CHANGED,
-                    item["employee_number"],
-                    *audit_events.difference(known[item["employee_number"]], item),
-                )
-                for item in changed
+                _audited(AuditAction.CHANGED, item["employee_number"], *audit_events.difference(before, item))
+                for _, before, item in changed
             ),
         )
-        if added or any(read_of(known[item["employee_number"]]) != read_of(item) for item in changed):
+        if added or any(read_of(before) != read_of(item) for _, before, item in changed):
             await roster_moved(connection, district_id)
     return Counts(len(added), len(changed), len(items) - len(added) - len(changed))
 

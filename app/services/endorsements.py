@@ -45,8 +45,8 @@ class EndorsementService:
 
     async def page(self, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
         """Return a page of endorsements."""
-        async with self._database.read() as session:
-            return await records.endorsements_page(session, district_id, request)
+        async with self._database.look() as connection:
+            return await records.endorsements_page(connection, district_id, request)
 
     async def get(self, district_id: str, endorsement_id: UUID) -> sa.Row[Any]:
         """Return the endorsement of this public id; raises NotFoundError."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import sqlalchemy as sa
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.constants import AuditAction, AuditRecord
@@ -21,10 +22,10 @@ class JobClassService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, district_id: str, request: PageRequest) -> Page[JobClass]:
+    async def page(self, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
         """Return a page of job classes by code."""
-        async with self._database.read() as session:
-            return await roster.job_classes_page(session, district_id, request)
+        async with self._database.look() as connection:
+            return await roster.job_classes_page(connection, district_id, request)
 
     async def get(self, district_id: str, code: str) -> JobClass:
         """Return a job class; raises NotFoundError."""

@@ -149,8 +149,8 @@ class RunService:
 
     async def page(self, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
         """Return a page of the district's runs, the newest first; rows have the columns of `Run`."""
-        async with self._database.read() as session:
-            return await runs.page(session, district_id, request)
+        async with self._database.look() as connection:
+            return await runs.page(connection, district_id, request)
 
     async def get(self, district_id: str, run_id: UUID) -> Run:
         """Return a run; raises NotFoundError when the district has none of this id."""

@@ -7,8 +7,10 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -118,10 +120,10 @@ class ServiceTokenService:
         log.info("service_token_created", token_id=str(row.id), district=district_id, scopes=row.scopes)
         return IssuedToken(row, f"{PREFIX}{district_id or ''}_{row.id.hex}_{secret}")
 
-    async def page(self, district_id: str, request: PageRequest) -> Page[ServiceToken]:
+    async def page(self, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
         """Return a page of the district's tokens."""
-        async with self._database.read() as session:
-            return await service_tokens.page(session, district_id, request)
+        async with self._database.look() as connection:
+            return await service_tokens.page(connection, district_id, request)
 
     async def list(self, district_id: str | None) -> list[ServiceToken]:
         """Return all tokens."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.constants import AuditAction, AuditRecord, TaskStatus
@@ -29,10 +30,10 @@ class TaskService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, district_id: str, request: PageRequest) -> Page[Task]:
+    async def page(self, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
         """Return a page of tasks, the newest first."""
-        async with self._database.read() as session:
-            return await tasks.page(session, district_id, request)
+        async with self._database.look() as connection:
+            return await tasks.page(connection, district_id, request)
 
     async def get(self, district_id: str, task_id: UUID) -> Task:
         """Return a task; raises NotFoundError."""

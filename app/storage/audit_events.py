@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -12,7 +12,6 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audit_source import Source, current
 from app.constants import AuditAction, AuditRecord
@@ -20,9 +19,9 @@ from app.models import AuditEvent, AuditPayload, AuditSeal
 from app.models.audit import time_ordered_id
 from app.models.base import utc_now
 from app.storage import districts
-from app.storage.filters import Condition, any_of, between, exact, named
+from app.storage.filters import Filter, any_of, between, exact, named
 from app.storage.many_rows import as_plain, insert_rows
-from app.storage.pages import Listing, Page, PageRequest, fetch_page
+from app.storage.pages import OF_DISTRICT, Listing, Page, PageRequest, fetch_page
 
 event = AuditEvent.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 payload = AuditPayload.__table__  # type: ignore[attr-defined] # as above
@@ -31,15 +30,30 @@ seal = AuditSeal.__table__  # type: ignore[attr-defined] # as above
 about = payload.alias()
 
 
-def _about(name: str) -> Condition:
+def _about(name: str) -> Filter:
     """Match events whose payload has this very value, found by its index: few of many."""
-    return lambda value: event.c.id.in_(sa.select(about.c.event_id).where(about.c[name] == value))
+    return Filter(lambda value: event.c.id.in_(sa.select(about.c.event_id).where(about.c[name] == value)))
 
 
+_ROWS = (
+    sa.select(
+        *event.c,
+        payload.c.record_id,
+        payload.c.employee_number,
+        payload.c.content,
+        seal.c.sequence,
+        seal.c.hash,
+    )
+    .select_from(event)
+    .outerjoin(payload, sa.and_(payload.c.event_id == event.c.id, payload.c.district_id == OF_DISTRICT))
+    .outerjoin(seal, sa.and_(seal.c.event_id == event.c.id, seal.c.district_id == OF_DISTRICT))
+    .where(event.c.district_id == OF_DISTRICT)
+)
 SALT_BYTES = 16
 _ENCODER = json.JSONEncoder(default=as_plain, separators=(",", ":"))
 LISTING = Listing(
     name="audit-events",
+    rows=_ROWS,
     key=(event.c.id,),
     default="-at",
     sortable=named(event.c.at),
@@ -85,22 +99,25 @@ async def record(
     if not changes:
         return []
     source, at = source or current(), at or utc_now()
-    events, payloads = [], []
+    common = {
+        "district_id": district_id,
+        "at": at,
+        "actor": source.actor,
+        "token_id": source.token_id,
+        "interface": source.interface.value,
+        "address": source.address,
+        "request_id": source.request_id,
+        "run_id": source.run_id,
+    }
     ids = sorted(
         (time_ordered_id() for _ in changes), key=attrgetter("int")
     )  # events of one moment stay in their order
-    for event_id, change in zip(ids, changes, strict=True):
-        said_of = _payload(change)
+    events, payloads = [], []
+    for event_id, change, salt in zip(ids, changes, _salts(len(changes)), strict=True):
+        said_of = _payload(change, salt)
         said = {
+            **common,
             "id": event_id,
-            "district_id": district_id,
-            "at": at,
-            "actor": source.actor,
-            "token_id": source.token_id,
-            "interface": source.interface.value,
-            "address": source.address,
-            "request_id": source.request_id,
-            "run_id": source.run_id,
             "action": change.action.value,
             "record_type": change.record_type.value,
             "payload_digest": payload_digest(**said_of),
@@ -118,12 +135,19 @@ async def record_everywhere(connection: AsyncConnection, change: Change) -> None
         await record(connection, district_id, change)
 
 
-def _payload(change: Change) -> dict[str, Any]:
+def _salts(number: int) -> Iterator[str]:
+    """Yield so many salts; the system is asked for its random bytes once."""
+    length = 2 * SALT_BYTES
+    digits = secrets.token_hex(SALT_BYTES * number)
+    return (digits[start : start + length] for start in range(0, number * length, length))
+
+
+def _payload(change: Change, salt: str) -> dict[str, Any]:
     content = _ENCODER.encode({"before": change.before, "after": change.after})
     return {
         "record_id": None if change.record_id is None else str(change.record_id),
         "employee_number": change.employee_number,
-        "salt": secrets.token_hex(SALT_BYTES),
+        "salt": salt,
         "content": content,
     }
 
@@ -134,23 +158,6 @@ def payload_digest(record_id: str | None, employee_number: str | None, salt: str
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _query(district_id: str) -> Any:
-    return (
-        sa.select(
-            *event.c,
-            payload.c.record_id,
-            payload.c.employee_number,
-            payload.c.content,
-            seal.c.sequence,
-            seal.c.hash,
-        )
-        .select_from(event)
-        .outerjoin(payload, sa.and_(payload.c.event_id == event.c.id, payload.c.district_id == district_id))
-        .outerjoin(seal, sa.and_(seal.c.event_id == event.c.id, seal.c.district_id == district_id))
-        .where(event.c.district_id == district_id)
-    )
-
-
-async def page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
+async def page(connection: AsyncConnection, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
     """Return a page of a district's events, each with its payload if that is there, and its link."""
-    return await fetch_page(session, _query(district_id), LISTING, request)
+    return await fetch_page(connection, LISTING, district_id, request)

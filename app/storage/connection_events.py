@@ -19,7 +19,7 @@ from app.crypto import Cipher
 from app.models import ConnectionEvent
 from app.storage import encrypted
 from app.storage.filters import any_of, between, exact, named
-from app.storage.pages import Listing, Page, PageRequest, fetch_page
+from app.storage.pages import OF_DISTRICT, Listing, Page, PageRequest, fetch_page
 
 event = ConnectionEvent.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
@@ -28,6 +28,7 @@ ACTION = sa.func.coalesce(event.c.action, sa.case((event.c.run_id.is_(None), "te
 """Rows of the release before have no action: it knew runs and tests."""
 LISTING = Listing(
     name="connection-events",
+    rows=sa.select(event).where(event.c.district_id == OF_DISTRICT),
     key=(event.c.id,),
     default="-at",
     sortable=named(
@@ -121,11 +122,10 @@ async def add(session: AsyncSession, cipher: Cipher, opened: OpenedEvent) -> Non
 
 
 async def page(
-    session: AsyncSession, cipher: Cipher, district_id: str, request: PageRequest
+    connection: AsyncConnection, cipher: Cipher, district_id: str, request: PageRequest
 ) -> Page[OpenedEvent]:
     """Return a page of events; raises DecryptionError."""
-    query = sa.select(ConnectionEvent).where(event.c.district_id == district_id)
-    found = await fetch_page(session, query, LISTING, request)
+    found = await fetch_page(connection, LISTING, district_id, request)
     return Page([_open(cipher, row) for row in found.items], found.next_cursor)
 
 
@@ -135,7 +135,7 @@ async def forget(connection: AsyncConnection, district_id: str, before: datetime
     return (await connection.execute(old)).rowcount
 
 
-def _open(cipher: Cipher, row: ConnectionEvent) -> OpenedEvent:
+def _open(cipher: Cipher, row: sa.Row[Any]) -> OpenedEvent:
     details = row.details_encrypted
     return OpenedEvent(
         id=row.id,

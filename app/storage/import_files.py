@@ -6,18 +6,18 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.constants import FileState
 from app.models import ImportFile
 from app.storage.filters import between, containing, exact, named
-from app.storage.pages import Listing, Page, PageRequest, fetch_page
+from app.storage.pages import OF_DISTRICT, Listing, Page, PageRequest, fetch_page
 from app.storage.upsert import upserting
 
 import_file = ImportFile.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
 LISTING = Listing(
     name="import-files",
+    rows=sa.select(import_file).where(import_file.c.district_id == OF_DISTRICT),
     key=(import_file.c.fetched_at, import_file.c.id),
     default="-datestamp",
     sortable=named(import_file.c.name, import_file.c.datestamp, import_file.c.size, import_file.c.fetched_at),
@@ -54,10 +54,9 @@ def keeping(connection: AsyncConnection, values: dict[str, Any]) -> sa.Executabl
     return statement
 
 
-async def page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[ImportFile]:
+async def page(connection: AsyncConnection, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
     """Return a page of files, the one to fall back on first."""
-    query = sa.select(ImportFile).where(import_file.c.district_id == district_id)
-    return await fetch_page(session, query, LISTING, request)
+    return await fetch_page(connection, LISTING, district_id, request)
 
 
 async def retained(connection: AsyncConnection, district_id: str) -> list[ImportFile]:

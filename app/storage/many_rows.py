@@ -1,7 +1,7 @@
 """Statements for thousands of rows, which SQLAlchemy's own take most of their time to get ready."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, time
 from typing import Any
 
@@ -46,12 +46,17 @@ async def insert_rows(
 def _bound(
     dialect: sa.Dialect, table: sa.Table, names: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> list[tuple[Any, ...]]:
-    """Return the rows as the driver takes them: each column as its type says."""
-    columns = []
+    """Return the rows as the driver takes them: each column as its type says, one value of all rows once."""
+    columns = list[Iterable[Any]]()
     for name in names:
         process = table.c[name].type.dialect_impl(dialect).bind_processor(dialect)
         values = [row[name] for row in rows]
-        columns.append(values if process is None else map(process, values))
+        if process is None:
+            columns.append(values)
+        elif all(value is values[0] for value in values):
+            columns.append([process(values[0])] * len(values))
+        else:
+            columns.append(map(process, values))
     return list(zip(*columns, strict=True))
 
 

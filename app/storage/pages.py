@@ -7,36 +7,42 @@ or repeated when others are added or deleted.
 import base64
 import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import FieldError, ValidationFailedError
 from app.reads import answered
-from app.storage.filters import Filters, keywords
+from app.storage.filters import Filters, keywords, together
 
 Row = TypeVar("Row")
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
 BIGGEST_KEY = 2**63
+STATEMENTS = 500
+"""Statements that are kept: as many as SQLAlchemy keeps compiled. Which there are is the callers' choice."""
+OF_DISTRICT = sa.bindparam("district_id", type_=sa.String())
+"""The district in the `rows` of a listing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Listing:
     """What a list can be sorted, filtered and searched by.
 
-    `key` are columns that are never null and together unique: they break ties, in the direction of the
-    sort. `default` is the sort of who asks for none. `sortable` are columns by the names of api.md,
-    `searched` the texts that keywords are looked for in.
+    `rows` is a select of named columns, of the district `OF_DISTRICT`, without an order. `key` are columns
+    that are never null and together unique: they break ties, in the direction of the sort. `default` is the
+    sort of who asks for none. `sortable` are columns by the names of api.md, `searched` the texts that
+    keywords are looked for in.
     """
 
     name: str
+    rows: Any
     key: tuple[Any, ...]
     default: str
     sortable: Mapping[str, Any]
@@ -72,34 +78,54 @@ class Page(Generic[Row]):
     next_cursor: str | None
 
 
-async def fetch_page(session: AsyncSession, query: Any, listing: Listing, request: PageRequest) -> Page[Any]:
-    """Return one page of `query`, a select without an order of its own.
-
-    Items are entities when it selects just one, otherwise rows with named columns.
+async def fetch_page(
+    connection: AsyncConnection, listing: Listing, district_id: str, request: PageRequest
+) -> Page[Any]:
+    """Return one page of a district's rows.
 
     Raises ValidationFailedError naming `cursor` when that was not made here for this list, with this sort
     and these filters.
     """
     sort = request.sort or listing.default
-    descending = sort.startswith("-")
+    words, names = keywords(request.q), tuple(request.filters)
     places = _places(listing, sort.removeprefix("-"))
-    asked = _digest(listing, sort, request)
-    conditions = [listing.filters[name](value) for name, value in request.filters.items()]
-    query = query.where(*conditions, *keywords(listing.searched, request.q))
-    if request.cursor is not None:
-        place, last = sa.tuple_(*places), sa.tuple_(*_decode(asked, places, request.cursor))
-        query = query.where(place < last if descending else place > last)
-    directed = [place.desc() if descending else place.asc() for place in places]
-    shown = [place.label(f"place_{number}") for number, place in enumerate(places)]
-    # One more than asked tells whether there is a next page.
-    selected = query.add_columns(*shown).order_by(*directed).limit(request.limit + 1)
-    # SQLModel's `exec` would reduce the rows of its own `select` to their first column.
-    rows = (await session.run_sync(lambda sync: Session.execute(sync, selected))).all()
+    last = () if request.cursor is None else _decode(_digest(listing, sort, request), places, request.cursor)
+    values = {
+        OF_DISTRICT.key: district_id,
+        "page_limit": request.limit + 1,  # one more than asked tells whether there is a next page
+        **{name: listing.filters[name].bound(value) for name, value in request.filters.items()},
+        **{f"word_{number}": word for number, word in enumerate(words)},
+        **{f"last_{number}": value for number, value in enumerate(last)},
+    }
+    statement = _statement(listing, sort, names, len(words), after=bool(last))
+    rows = (await connection.execute(statement, values)).all()
     page = rows[: request.limit]
     answered(len(page))
-    width = len(places)
-    next_cursor = _encode(asked, page[-1][-width:]) if len(rows) > request.limit else None
-    return Page([row[0] if len(row) == width + 1 else row for row in page], next_cursor)
+    if len(rows) <= request.limit:
+        return Page(list(page), None)
+    return Page(list(page), _encode(_digest(listing, sort, request), page[-1][-len(places) :]))
+
+
+@lru_cache(STATEMENTS)
+def _statement(listing: Listing, sort: str, names: tuple[str, ...], words: int, *, after: bool) -> Any:
+    """Return the statement of pages with this sort, these filters, so many words, and a cursor or none.
+
+    It takes as long to make as a page of a small list does to read.
+    """
+    descending = sort.startswith("-")
+    places = _places(listing, sort.removeprefix("-"))
+    conditions = [listing.filters[name].condition(sa.bindparam(name)) for name in names]
+    if words:
+        text = together(listing.searched)
+        conditions += [text.regexp_match(sa.bindparam(f"word_{number}")) for number in range(words)]
+    if after:
+        last = [sa.bindparam(f"last_{number}", type_=place.type) for number, place in enumerate(places)]
+        place, passed = sa.tuple_(*places), sa.tuple_(*last)
+        conditions.append(place < passed if descending else place > passed)
+    directed = [place.desc() if descending else place.asc() for place in places]
+    shown = [place.label(f"place_{number}") for number, place in enumerate(places)]
+    most = sa.bindparam("page_limit", type_=sa.Integer())
+    return listing.rows.where(*conditions).add_columns(*shown).order_by(*directed).limit(most)
 
 
 async def every_row(
@@ -115,7 +141,8 @@ async def every_row(
         request = replace(request, cursor=found.next_cursor)
 
 
-def _places(listing: Listing, name: str) -> list[Any]:
+@lru_cache(STATEMENTS)
+def _places(listing: Listing, name: str) -> tuple[Any, ...]:
     """Return what rows are compared by; none of it is ever null.
 
     A column that may be null is preceded by whether it is: nulls come last, or first in descending order.
@@ -124,9 +151,9 @@ def _places(listing: Listing, name: str) -> list[Any]:
     sorted_by = _comparable(column)
     rest = [_comparable(each) for each in listing.key if each is not column]
     if not getattr(column, "nullable", False):  # an expression is no column, and is never null here
-        return [sorted_by, *rest]
+        return (sorted_by, *rest)
     filler = sa.literal(_KINDS[_kind(sorted_by)].filler, sorted_by.type)
-    return [column.is_(None), sa.func.coalesce(sorted_by, filler), *rest]
+    return (column.is_(None), sa.func.coalesce(sorted_by, filler), *rest)
 
 
 def _comparable(column: Any) -> Any:
@@ -152,14 +179,11 @@ def _as_text(value: Any) -> str:
     return value.isoformat() if isinstance(value, (date, time)) else str(value)
 
 
-def _decode(asked: str, places: list[Any], cursor: str) -> list[Any]:
+def _decode(asked: str, places: Sequence[Any], cursor: str) -> list[Any]:
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         made_for, *values = json.loads(raw)
-        last = [
-            sa.literal(_KINDS[_kind(place)].read(value), place.type)
-            for place, value in zip(places, values, strict=True)
-        ]
+        last = [_KINDS[_kind(place)].read(value) for place, value in zip(places, values, strict=True)]
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise _bad_cursor() from error
     if made_for != asked:

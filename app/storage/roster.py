@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.database import take_guard
@@ -11,7 +12,7 @@ from app.models import Certification, Employee, JobClass
 from app.storage import districts
 from app.storage.filters import any_of, containing, exact, named
 from app.storage.many_rows import among, insert_rows
-from app.storage.pages import Listing, Page, PageRequest, fetch_page
+from app.storage.pages import OF_DISTRICT, Listing, Page, PageRequest, fetch_page
 
 employee = Employee.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 job_class = JobClass.__table__  # type: ignore[attr-defined] # same
@@ -27,6 +28,7 @@ _NAMES = (
 _CODES = (employee.c.employee_number, employee.c.state_staff_id, employee.c.job_class)
 EMPLOYEES = Listing(
     name="employees",
+    rows=sa.select(employee).where(employee.c.district_id == OF_DISTRICT),
     key=(employee.c.employee_number,),
     default="employee_number",
     sortable=named(*_CODES, *_NAMES, employee.c.status),
@@ -35,6 +37,7 @@ EMPLOYEES = Listing(
 )
 JOB_CLASSES = Listing(
     name="job-classes",
+    rows=sa.select(job_class).where(job_class.c.district_id == OF_DISTRICT),
     key=(job_class.c.code,),
     default="code",
     sortable=named(job_class.c.code, job_class.c.title, job_class.c.certification_required),
@@ -52,10 +55,11 @@ async def open_roster(session: AsyncSession, district_id: str) -> None:
     await districts.lock(session, district_id)
 
 
-async def employees_page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[Employee]:
+async def employees_page(
+    connection: AsyncConnection, district_id: str, request: PageRequest
+) -> Page[sa.Row[Any]]:
     """Return a page of employees."""
-    query = sa.select(Employee).where(employee.c.district_id == district_id)
-    return await fetch_page(session, query, EMPLOYEES, request)
+    return await fetch_page(connection, EMPLOYEES, district_id, request)
 
 
 async def find_employee(session: AsyncSession, district_id: str, number: str) -> Employee | None:
@@ -68,16 +72,15 @@ async def find_employee(session: AsyncSession, district_id: str, number: str) ->
 
 
 async def employees_by_number(
-    session: AsyncSession, district_id: str, numbers: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """Return the columns of those employees that exist, by number."""
+    session: AsyncSession, district_id: str, numbers: Sequence[str], names: Sequence[str]
+) -> dict[str, tuple[int, tuple[Any, ...]]]:
+    """Return (id, the columns of these names) of those employees that exist, by number."""
     connection = await session.connection()
-    query = sa.select(*employee.c).where(
+    columns = (employee.c[name] for name in names)
+    query = sa.select(employee.c.employee_number, employee.c.id, *columns).where(
         employee.c.district_id == district_id, among(connection, employee.c.employee_number, numbers)
     )
-    names = employee.c.keys()
-    rows = (dict(zip(names, row, strict=True)) for row in await connection.execute(query))
-    return {row["employee_number"]: row for row in rows}
+    return {row[0]: (row[1], row[2:]) for row in (await connection.execute(query)).all()}
 
 
 async def insert_employees(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
@@ -123,10 +126,11 @@ async def add_job_classes(
     return missing
 
 
-async def job_classes_page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[JobClass]:
+async def job_classes_page(
+    connection: AsyncConnection, district_id: str, request: PageRequest
+) -> Page[sa.Row[Any]]:
     """Return a page of job classes."""
-    query = sa.select(JobClass).where(job_class.c.district_id == district_id)
-    return await fetch_page(session, query, JOB_CLASSES, request)
+    return await fetch_page(connection, JOB_CLASSES, district_id, request)
 
 
 async def find_job_class(session: AsyncSession, district_id: str, code: str) -> JobClass | None:

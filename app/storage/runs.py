@@ -17,13 +17,14 @@ from app.models import Run
 from app.storage import encrypted
 from app.storage.audit_events import Change, record
 from app.storage.filters import any_of, between, containing, exact, named
-from app.storage.pages import Listing, Page, PageRequest, fetch_page
+from app.storage.pages import OF_DISTRICT, Listing, Page, PageRequest, fetch_page
 
 Row: TypeAlias = sa.Row[Any]
 run = Run.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
 LISTING = Listing(
     name="runs",
+    rows=sa.select(run).where(run.c.district_id == OF_DISTRICT),
     key=(run.c.id,),
     default="-scheduled_start",
     sortable=named(
@@ -173,10 +174,9 @@ async def find(session: AsyncSession, district_id: str, run_id: UUID) -> Run | N
     return found
 
 
-async def page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[Row]:
+async def page(connection: AsyncConnection, district_id: str, request: PageRequest) -> Page[Row]:
     """Return a page of the district's runs, in rows of all columns: entities would take far longer."""
-    query = sa.select(run).where(run.c.district_id == district_id)
-    return await fetch_page(session, query, LISTING, request)
+    return await fetch_page(connection, LISTING, district_id, request)
 
 
 async def unfinished(connection: AsyncConnection, district_id: str, now: datetime) -> UUID | None:

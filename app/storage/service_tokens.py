@@ -5,16 +5,18 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.models import ServiceToken
 from app.storage.filters import between, containing, exact, named
-from app.storage.pages import Listing, Page, PageRequest, fetch_page
+from app.storage.pages import OF_DISTRICT, Listing, Page, PageRequest, fetch_page
 
 token = ServiceToken.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
 LISTING = Listing(
     name="service-tokens",
+    rows=sa.select(token).where(token.c.district_id == OF_DISTRICT),
     key=(token.c.id,),
     default="-created_at",
     sortable=named(token.c.name, token.c.created_by, token.c.created_at, token.c.expires_at),
@@ -27,10 +29,9 @@ LISTING = Listing(
 )
 
 
-async def page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[ServiceToken]:
+async def page(connection: AsyncConnection, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
     """Return a page of the district's tokens, revoked and expired ones too."""
-    query = sa.select(ServiceToken).where(token.c.district_id == district_id)
-    return await fetch_page(session, query, LISTING, request)
+    return await fetch_page(connection, LISTING, district_id, request)
 
 
 async def find(session: AsyncSession, district_id: str | None, token_id: UUID) -> ServiceToken | None:

@@ -11,13 +11,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from app.constants import TaskStatus
 from app.models import District, Task
 from app.storage.filters import any_of, between, containing, exact, named
-from app.storage.pages import Listing, Page, PageRequest, fetch_page
+from app.storage.pages import OF_DISTRICT, Listing, Page, PageRequest, fetch_page
 
 task = Task.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 district = District.__table__  # type: ignore[attr-defined] # as above
 
 LISTING = Listing(
     name="tasks",
+    rows=sa.select(task).where(task.c.district_id == OF_DISTRICT),
     key=(task.c.id,),
     default="-created_at",
     sortable=named(
@@ -47,10 +48,9 @@ LISTING = Listing(
 )
 
 
-async def page(session: AsyncSession, district_id: str, request: PageRequest) -> Page[Task]:
+async def page(connection: AsyncConnection, district_id: str, request: PageRequest) -> Page[sa.Row[Any]]:
     """Return a page of tasks."""
-    query = sa.select(Task).where(task.c.district_id == district_id)
-    return await fetch_page(session, query, LISTING, request)
+    return await fetch_page(connection, LISTING, district_id, request)
 
 
 async def find(

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api.list_query import repeatable
 from app.api.pages import PageQuery, SortOf
 from app.api.schemas.base import Code, Day, Instant, Minute, Name
 from app.api.schemas.tasks import DayOfWeek
@@ -242,21 +243,21 @@ class ServiceTokenQuery(PageQuery):
     expires_to: Instant | None = _to("end")
 
 
-REPEATABLE = frozenset(
-    name
-    for query in (
-        RunQuery,
-        TaskQuery,
-        AuditQuery,
-        CertificationQuery,
-        EndorsementQuery,
-        EmployeeQuery,
-        JobClassQuery,
-        ConnectionEventQuery,
-        ImportFileQuery,
-        ServiceTokenQuery,
+REPEATABLE = frozenset[str]().union(
+    *map(
+        repeatable,
+        (
+            RunQuery,
+            TaskQuery,
+            AuditQuery,
+            CertificationQuery,
+            EndorsementQuery,
+            EmployeeQuery,
+            JobClassQuery,
+            ConnectionEventQuery,
+            ImportFileQuery,
+            ServiceTokenQuery,
+        ),
     )
-    for name, schema in query.model_json_schema()["properties"].items()
-    if any(kind.get("type") == "array" for kind in schema.get("anyOf", ()))
 )
 """Parameters that may be given several times."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints
+from sqlalchemy import Row
 
 from app.access import GRANTABLE, Scope
 from app.api.schemas.base import ONE_LINE, PATTERN, Answer, Body, Example, Instant
@@ -58,7 +59,7 @@ class ServiceTokenOut(Answer):
     )
 
     @classmethod
-    def of(cls, row: ServiceToken, reads: Mapping[str, Counts] | None = None) -> Self:
+    def of(cls, row: ServiceToken | Row[Any], reads: Mapping[str, Counts] | None = None) -> Self:
         """Return a token with what it read."""
         shown = cls.model_validate(row)
         shown.reads = [TokenReadsOut(kind=kind, **counts._asdict()) for kind, counts in (reads or {}).items()]
