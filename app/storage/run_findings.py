@@ -64,7 +64,7 @@ class FindingWriter:
         )
 
     async def add(self, kind: FindingKind, data: dict[str, Any]) -> None:
-        """Take one finding; its batch is written when it is full, or one of another kind comes, or at `flush`.
+        """Take one finding; its batch is written when it is full, another kind comes, or at `flush`.
 
         Raises what the batch before could not be written for.
         """
