@@ -54,7 +54,7 @@ def measure_import(settings: Settings, file: Path, *, empty: bool = False) -> Me
 
 
 class ImportWorker:
-    """A process that imports what the state's server has, as often as it is told; a context manager.
+    """A process that imports as often as it is told, a file or what the server has; a context manager.
 
     It stays as warm as a worker that has imported before. With `plain` it deletes all records and inserts
     them anew, instead of what differs.
@@ -72,11 +72,11 @@ class ImportWorker:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()  # the end of its input ends it
 
-    def measure(self) -> Measured:
-        """Import once."""
+    def measure(self, file: Path | None = None) -> Measured:
+        """Import once: this file, or that of the state's server."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print("import", file=self._process.stdin, flush=True)
+        print(file or "", file=self._process.stdin, flush=True)
         for line in self._process.stdout:
             if line.startswith("{"):
                 return Measured(**json.loads(line))
@@ -188,10 +188,12 @@ async def main(options: argparse.Namespace) -> None:
                 stack.enter_context(patch.dict("app.database.GUARD_LIMITS", statement_timeout="1h"))
             collect_less()  # as every worker does
             idle = peak_mib()
-            while not options.serve or await asyncio.to_thread(lambda: bool(sys.stdin.readline())):
+            if not options.serve:
                 print(json.dumps(vars(await measure(factory, options.file, idle))), flush=True)
-                if not options.serve:
-                    break
+                return
+            while told := await asyncio.to_thread(sys.stdin.readline):
+                file = Path(told.strip()) if told.strip() else None
+                print(json.dumps(vars(await measure(factory, file, idle))), flush=True)
     finally:
         await factory.close()
 
