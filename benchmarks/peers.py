@@ -94,9 +94,7 @@ PEERS = (
 class Race:
     """certsync's imports and the peers' loads on one database, in turn."""
 
-    def __init__(
-        self, settings: Settings, peers: list[Peer], notes: list[str], worker: ImportWorker
-    ) -> None:
+    def __init__(self, settings: Settings, peers: list[Peer], notes: list[str], worker: ImportWorker) -> None:
         self.settings, self.peers, self.notes, self.worker = settings, peers, notes, worker
         self.target = target_of(settings)
         self.taken: dict[str, list[Timed]] = defaultdict(list)
