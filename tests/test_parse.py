@@ -1,7 +1,9 @@
 import codecs
 import csv
+import gc
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -178,6 +180,7 @@ def test_a_file_of_one_line_is_refused(tmp_path: Path) -> None:
 
 MEASURE = """
 import sys
+import weakref
 from pathlib import Path
 from app.failures import FileUnreadable
 from app.pipeline.layout import load_layout
@@ -234,3 +237,16 @@ def test_memory_of_wide_hostile_rows(tmp_path: Path) -> None:
         ",".join(HEADER) + "\n" + "".join(f"{n},A,B,L1,ACT,{'x' * 60_000}\n" for n in range(1, 1000))
     )
     assert measure(path) == "999"
+
+
+def test_what_was_remembered_of_a_file_goes_with_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", [["7", "Smith", "Ann", "L1", "ACT", ""]])
+    gc.disable()
+    try:
+        with LicenceFile(path, VT) as file:
+            assert len(rows_of(list(file.batches()))) == 1
+        seen = weakref.ref(file)
+        del file
+        assert seen() is None
+    finally:
+        gc.enable()

@@ -4,8 +4,9 @@ Memory does not grow with the file. Rejection is judged before the status, and t
 comes last, so that counts and rejections are the same whoever asks.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
@@ -131,7 +132,8 @@ class LicenceFile:
         date = Remembered(DateReader(layout.date_formats))
         end_date = Remembered(DateReader(layout.date_formats, layout.no_expiration))
         self._dates = dict(zip(DATES, (date, end_date, date, end_date), strict=True))
-        self._endorsements = Remembered(self._endorsement)
+        # Not a method of ours: in a cycle, all that is remembered would outlast the file by hours.
+        self._endorsements = Remembered(partial(endorsement, self._dates))
 
     def __enter__(self) -> Self:
         return self
@@ -227,17 +229,6 @@ class LicenceFile:
             self._dates["LicenseExpirationDate"][expires],
         )
 
-    def _endorsement(self, cells: tuple[str, ...]) -> tuple[str | None, ...]:
-        """Return the fields of `LicenceRow` that an endorsement has; likewise."""
-        code, description, issued, expires, limitation = cells
-        return (
-            TEXTS["EndorsementCode"](code) or None,
-            TEXTS["EndorsementDescription"](description) or None,
-            self._dates["EndorsementIssueDate"][issued],
-            self._dates["EndorsementExpirationDate"][expires],
-            TEXTS["Limitation"](limitation) or None,
-        )
-
     def _reject(self, line: int, fields: list[str]) -> Rejection:
         """Say what is wrong with a row that a check refused: the first fault, in the order of the checks."""
         names = dict.fromkeys(NAMES, person_name)
@@ -256,3 +247,17 @@ class LicenceFile:
         if status not in other and len(other) >= MAX_STATUSES:
             status = OTHER_STATUSES
         other[status] = other.get(status, 0) + 1
+
+
+def endorsement(
+    dates: Mapping[FieldName, Mapping[str, str | None]], cells: tuple[str, ...]
+) -> tuple[str | None, ...]:
+    """Return the fields of `LicenceRow` that an endorsement has; ValueError when one cannot be read."""
+    code, description, issued, expires, limitation = cells
+    return (
+        TEXTS["EndorsementCode"](code) or None,
+        TEXTS["EndorsementDescription"](description) or None,
+        dates["EndorsementIssueDate"][issued],
+        dates["EndorsementExpirationDate"][expires],
+        TEXTS["Limitation"](limitation) or None,
+    )
