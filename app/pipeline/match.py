@@ -13,6 +13,7 @@ from app.storage.staging import (
     matched_row,
     staged_person,
     staged_row,
+    unmatched,
     wanted_certification,
     wanted_endorsement,
 )
@@ -21,8 +22,8 @@ employee = Employee.__table__  # type: ignore[attr-defined] # SQLModel adds it a
 certification = Certification.__table__  # type: ignore[attr-defined]
 endorsement = Endorsement.__table__  # type: ignore[attr-defined]
 
-MATCHED = sa.exists().where(wanted_certification.c.employee_id == employee.c.id)
-"""The condition on `employee` for those whom the file has a licence of.
+UNMATCHED = sa.exists().where(unmatched.c.employee_id == employee.c.id)
+"""The condition on `employee` for those active ones of whom the file has no licence.
 
 EXISTS, because PostgreSQL makes a join of its negation; that of IN it would ask again for each employee.
 """
@@ -39,10 +40,13 @@ async def match(connection: AsyncConnection, district_id: str, statuses: Sequenc
     `statuses` are the imported licence statuses, the preferred first. Everything is a statement of the
     database; nothing of the file is held here.
     """
-    await staging.create(connection, staged_person, matched_row, wanted_certification, wanted_endorsement)
+    await staging.create(
+        connection, staged_person, matched_row, wanted_certification, unmatched, wanted_endorsement
+    )
     for table, query in (
         (matched_row, _matched(district_id)),
         (wanted_certification, _certifications(statuses)),
+        (unmatched, _unmatched(district_id)),
         (wanted_endorsement, _endorsements()),
         (staged_person, _people(district_id)),
     ):
@@ -107,9 +111,7 @@ def _near_misses(district_id: str) -> sa.CompoundSelect[tuple[int]]:
     same_name = sa.select(staged_row.c.line).join_from(
         staged_row, employee, employee.c.name_key == staged_row.c.name_key
     )
-    return sa.union(
-        same_id.where(active(district_id)), same_name.where(active(district_id), sa.not_(MATCHED))
-    )
+    return sa.union(same_id.where(active(district_id)), same_name.where(active(district_id), UNMATCHED))
 
 
 def _matched(district_id: str) -> sa.Select[tuple[object, ...]]:
@@ -147,6 +149,11 @@ def _certifications(statuses: Sequence[str]) -> sa.Select[tuple[object, ...]]:
         rank.label("place"),
     ).subquery()
     return sa.select(*(column for column in ranked.c if column.name != "place")).where(ranked.c.place == 1)
+
+
+def _unmatched(district_id: str) -> sa.Select[tuple[object, ...]]:
+    theirs = sa.exists().where(wanted_certification.c.employee_id == employee.c.id)
+    return sa.select(employee.c.id).where(active(district_id), ~theirs)
 
 
 def _endorsements() -> sa.Select[tuple[object, ...]]:

@@ -89,6 +89,9 @@ wanted_certification = _table(
     sa.Column("expiration_date", sa.Date),
 )
 
+unmatched = _table("unmatched", sa.Column("employee_id", BIG_ID, index=True))
+"""Active employees whom no row matches: few, and asked for by most of the lists."""
+
 wanted_endorsement = _table(
     "wanted_endorsement",
     sa.Column("public_id", sa.Uuid, index=True),
