@@ -153,7 +153,7 @@ def _certifications(statuses: Sequence[str]) -> sa.Select[tuple[object, ...]]:
 
 def _unmatched(district_id: str) -> sa.Select[tuple[object, ...]]:
     theirs = sa.exists().where(wanted_certification.c.employee_id == employee.c.id)
-    return sa.select(employee.c.id).where(active(district_id), ~theirs)
+    return sa.select(employee.c.id, employee.c.job_class).where(active(district_id), ~theirs)
 
 
 def _endorsements() -> sa.Select[tuple[object, ...]]:

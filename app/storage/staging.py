@@ -89,7 +89,11 @@ wanted_certification = _table(
     sa.Column("expiration_date", sa.Date),
 )
 
-unmatched = _table("unmatched", sa.Column("employee_id", BIG_ID, index=True))
+unmatched = _table(
+    "unmatched",
+    sa.Column("employee_id", BIG_ID, index=True),
+    sa.Column("job_class", TEXT),
+)
 """Active employees whom no row matches: few, and asked for by most of the lists."""
 
 wanted_endorsement = _table(
