@@ -7,11 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FindingKind
 from app.pipeline.difference import Change, Difference
-from app.pipeline.match import UNMATCHED, active, certification, employee
+from app.pipeline.match import SAME_NAME, UNMATCHED, active, certification, employee
 from app.pipeline.parse import RowCounts
 from app.storage.staging import (
     certification_change,
-    matched_row,
+    same_id_row,
     staged_person,
     unmatched,
     wanted_certification,
@@ -32,7 +32,7 @@ async def summarise(
     """
     certifications, endorsements = differences
     everybody, matched = await _people(connection, district_id)
-    matched_rows = await _scalar(connection, _distinct(sa.select(matched_row.c.line)))
+    matched_rows = await _scalar(connection, _distinct(sa.select(same_id_row.c.line).where(SAME_NAME)))
     return {
         "rows_read": counts.read,
         "rows_rejected": counts.rejected,
