@@ -10,9 +10,10 @@ from app.models import Certification, Employee, Endorsement
 from app.storage import staging
 from app.storage.record_ids import sql_certification_id, sql_endorsement_id
 from app.storage.staging import (
-    matched_row,
+    same_id_row,
     staged_person,
     staged_row,
+    unmatched,
     wanted_certification,
     wanted_endorsement,
 )
@@ -21,8 +22,10 @@ employee = Employee.__table__  # type: ignore[attr-defined] # SQLModel adds it a
 certification = Certification.__table__  # type: ignore[attr-defined]
 endorsement = Endorsement.__table__  # type: ignore[attr-defined]
 
-MATCHED = sa.exists().where(wanted_certification.c.employee_id == employee.c.id)
-"""The condition on `employee` for those whom the file has a licence of.
+SAME_NAME = same_id_row.c.certification_public_id.is_not(None)
+"""The condition on `same_id_row` for those that are an employee's by name as well."""
+UNMATCHED = sa.exists().where(unmatched.c.employee_id == employee.c.id)
+"""The condition on `employee` for those active ones of whom the file has no licence.
 
 EXISTS, because PostgreSQL makes a join of its negation; that of IN it would ask again for each employee.
 """
@@ -39,10 +42,13 @@ async def match(connection: AsyncConnection, district_id: str, statuses: Sequenc
     `statuses` are the imported licence statuses, the preferred first. Everything is a statement of the
     database; nothing of the file is held here.
     """
-    await staging.create(connection, staged_person, matched_row, wanted_certification, wanted_endorsement)
+    await staging.create(
+        connection, staged_person, same_id_row, wanted_certification, unmatched, wanted_endorsement
+    )
     for table, query in (
-        (matched_row, _matched(district_id)),
+        (same_id_row, _matched(district_id)),
         (wanted_certification, _certifications(statuses)),
+        (unmatched, _unmatched(district_id)),
         (wanted_endorsement, _endorsements()),
         (staged_person, _people(district_id)),
     ):
@@ -93,87 +99,86 @@ def _people(district_id: str) -> sa.Select[tuple[object, ...]]:
 
 
 def _near_misses(district_id: str) -> sa.CompoundSelect[tuple[int]]:
-    same_id = sa.select(staged_row.c.line).join_from(
-        staged_row,
-        employee,
-        sa.and_(
-            employee.c.educator_key == staged_row.c.educator_key,
-            # Two blank names are not the same.
-            sa.or_(
-                employee.c.name_key.is_distinct_from(staged_row.c.name_key), employee.c.name_key.is_(None)
-            ),
-        ),
-    )
+    same_id = sa.select(same_id_row.c.line).where(~SAME_NAME)
     same_name = sa.select(staged_row.c.line).join_from(
         staged_row, employee, employee.c.name_key == staged_row.c.name_key
     )
-    return sa.union(
-        same_id.where(active(district_id)), same_name.where(active(district_id), sa.not_(MATCHED))
-    )
+    return sa.union(same_id, same_name.where(active(district_id), UNMATCHED))
 
 
 def _matched(district_id: str) -> sa.Select[tuple[object, ...]]:
-    """All three must agree: State Staff ID, last name and first name (the two names are one key)."""
-    line, _, _, *others = (column.name for column in matched_row.c)
+    """All three must agree: State Staff ID, last name and first name (the two names are one key).
+
+    Rows under another name are a near miss, and of no certification.
+    """
+    line, _, _, *others = (column.name for column in same_id_row.c)
     certification_id = sql_certification_id(
         district_id, employee.c.employee_number, staged_row.c.license_number, staged_row.c.license_type
     )
-    ours = (employee.c.id, certification_id)
-    return sa.select(staged_row.c[line], *ours, *(staged_row.c[name] for name in others)).join_from(
+    # Two blank names are not the same: nothing equals NULL.
+    theirs = sa.case((employee.c.name_key == staged_row.c.name_key, certification_id))
+    return sa.select(
+        staged_row.c[line], employee.c.id, theirs, *(staged_row.c[name] for name in others)
+    ).join_from(
         staged_row,
         employee,
-        sa.and_(
-            active(district_id),
-            employee.c.educator_key == staged_row.c.educator_key,
-            employee.c.name_key == staged_row.c.name_key,
-        ),
+        sa.and_(active(district_id), employee.c.educator_key == staged_row.c.educator_key),
     )
 
 
 def _certifications(statuses: Sequence[str]) -> sa.Select[tuple[object, ...]]:
     """One certification a licence; where its rows disagree, the one that lasts longest wins (I4)."""
     rank = sa.func.row_number().over(
-        partition_by=matched_row.c.certification_public_id,
+        partition_by=same_id_row.c.certification_public_id,
         order_by=(
-            matched_row.c.expiration_date.desc().nulls_last(),
-            matched_row.c.issue_date.desc().nulls_last(),
-            sa.case({status: place for place, status in enumerate(statuses)}, value=matched_row.c.status),
+            same_id_row.c.expiration_date.desc().nulls_last(),
+            same_id_row.c.issue_date.desc().nulls_last(),
+            sa.case({status: place for place, status in enumerate(statuses)}, value=same_id_row.c.status),
         ),
     )
     public_id, *others = (column.name for column in wanted_certification.c)
-    ranked = sa.select(
-        matched_row.c.certification_public_id.label(public_id),
-        *(matched_row.c[name] for name in others),
-        rank.label("place"),
-    ).subquery()
+    ranked = (
+        sa.select(
+            same_id_row.c.certification_public_id.label(public_id),
+            *(same_id_row.c[name] for name in others),
+            rank.label("place"),
+        )
+        .where(SAME_NAME)
+        .subquery()
+    )
     return sa.select(*(column for column in ranked.c if column.name != "place")).where(ranked.c.place == 1)
+
+
+def _unmatched(district_id: str) -> sa.Select[tuple[object, ...]]:
+    theirs = sa.exists().where(wanted_certification.c.employee_id == employee.c.id)
+    return sa.select(employee.c.id, employee.c.job_class).where(active(district_id), ~theirs)
 
 
 def _endorsements() -> sa.Select[tuple[object, ...]]:
     """Each distinct (code, limitation, dates) of a licence is one; ordinals tell equal codes apart."""
     facts = (
-        matched_row.c.certification_public_id,
-        matched_row.c.code,
-        matched_row.c.limitation,
-        matched_row.c.endorsement_issue_date,
-        matched_row.c.endorsement_expiration_date,
+        same_id_row.c.certification_public_id,
+        same_id_row.c.code,
+        same_id_row.c.limitation,
+        same_id_row.c.endorsement_issue_date,
+        same_id_row.c.endorsement_expiration_date,
     )
     ordinal = sa.func.row_number().over(
-        partition_by=(matched_row.c.certification_public_id, matched_row.c.code),
+        partition_by=(same_id_row.c.certification_public_id, same_id_row.c.code),
         order_by=(
-            sa.func.coalesce(matched_row.c.limitation, ""),
-            matched_row.c.endorsement_issue_date.nulls_first(),
-            matched_row.c.endorsement_expiration_date.nulls_first(),
+            sa.func.coalesce(same_id_row.c.limitation, ""),
+            same_id_row.c.endorsement_issue_date.nulls_first(),
+            same_id_row.c.endorsement_expiration_date.nulls_first(),
         ),
     )
     distinct = (
         sa.select(
             *facts,
-            sa.func.min(matched_row.c.employee_id).label("employee_id"),  # all the same: it is part of the id
-            sa.func.max(matched_row.c.description).label("description"),
+            sa.func.min(same_id_row.c.employee_id).label("employee_id"),  # all the same: it is part of the id
+            sa.func.max(same_id_row.c.description).label("description"),
             ordinal.label("ordinal"),
         )
-        .where(matched_row.c.code.is_not(None))
+        .where(SAME_NAME, same_id_row.c.code.is_not(None))
         .group_by(*facts)
         .subquery()
     )

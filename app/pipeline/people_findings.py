@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.models import JobClass
 from app.pipeline.keys import name_part
-from app.pipeline.match import MATCHED, active, employee
+from app.pipeline.match import UNMATCHED, active, employee
 from app.storage.row_stream import Row, grouped_rows, rows
-from app.storage.staging import staged_person, wanted_certification
+from app.storage.staging import staged_person, unmatched, wanted_certification
 
 CANDIDATES = 5
 """Most candidates listed for a skipped employee (I12)."""
@@ -71,7 +71,7 @@ def _candidates(
             total.label("total"),
         )
         .join_from(employee, staged_person, theirs == ours)
-        .where(active(district_id), sa.not_(MATCHED), place <= CANDIDATES)
+        .where(active(district_id), UNMATCHED, place <= CANDIDATES)
     )
 
 
@@ -103,7 +103,9 @@ async def other_names(connection: AsyncConnection, district_id: str) -> AsyncIte
             staged_person.c.rows,
         )
         .join_from(employee, staged_person, staged_person.c.educator_key == employee.c.educator_key)
-        .where(active(district_id), MATCHED, staged_person.c.name_key.is_distinct_from(employee.c.name_key))
+        .where(
+            active(district_id), ~UNMATCHED, staged_person.c.name_key.is_distinct_from(employee.c.name_key)
+        )
         .order_by(employee.c.employee_number, staged_person.c.id_rank)
     )
     async for item in rows(connection, query):
@@ -114,14 +116,9 @@ async def missing(connection: AsyncConnection, district_id: str) -> AsyncIterato
     """Yield each employee whose job class requires a certification and who will hold none."""
     query = (
         sa.select(*WHO, employee.c.job_class)
-        .join_from(
-            employee,
-            job_class,
-            sa.and_(
-                job_class.c.district_id == employee.c.district_id, job_class.c.code == employee.c.job_class
-            ),
-        )
-        .where(active(district_id), job_class.c.certification_required, sa.not_(MATCHED))
+        .join_from(unmatched, job_class, job_class.c.code == unmatched.c.job_class)
+        .join(employee, employee.c.id == unmatched.c.employee_id)
+        .where(job_class.c.district_id == district_id, job_class.c.certification_required)
         .order_by(employee.c.employee_number)
     )
     async for item in rows(connection, query):

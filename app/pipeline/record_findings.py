@@ -11,7 +11,7 @@ from app.pipeline.difference import CERTIFICATION_FIELDS
 from app.pipeline.match import employee
 from app.pipeline.people_findings import WHO
 from app.storage.row_stream import Row, rows
-from app.storage.staging import matched_row, wanted_certification, wanted_endorsement
+from app.storage.staging import same_id_row, wanted_certification, wanted_endorsement
 
 
 async def blank_dates(connection: AsyncConnection) -> AsyncIterator[Row]:
@@ -54,9 +54,9 @@ async def disagreements(connection: AsyncConnection) -> AsyncIterator[Row]:
     """Yield licences whose rows disagree on status or dates, with the values that were kept (I4)."""
     kept = wanted_certification
     other = (
-        sa.select(kept.c.public_id, *(matched_row.c[name] for name in CERTIFICATION_FIELDS))
-        .join_from(matched_row, kept, kept.c.public_id == matched_row.c.certification_public_id)
-        .where(sa.or_(*(matched_row.c[name].is_distinct_from(kept.c[name]) for name in CERTIFICATION_FIELDS)))
+        sa.select(kept.c.public_id, *(same_id_row.c[name] for name in CERTIFICATION_FIELDS))
+        .join_from(same_id_row, kept, kept.c.public_id == same_id_row.c.certification_public_id)
+        .where(sa.or_(*(same_id_row.c[name].is_distinct_from(kept.c[name]) for name in CERTIFICATION_FIELDS)))
         .distinct()
         .subquery()
     )

@@ -6,13 +6,14 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FindingKind
-from app.pipeline.difference import Change, Difference, held_by_active
-from app.pipeline.match import MATCHED, active, certification, employee
+from app.pipeline.difference import Change, Difference
+from app.pipeline.match import SAME_NAME, UNMATCHED, active, certification, employee
 from app.pipeline.parse import RowCounts
 from app.storage.staging import (
     certification_change,
-    matched_row,
+    same_id_row,
     staged_person,
+    unmatched,
     wanted_certification,
     wanted_endorsement,
 )
@@ -30,11 +31,8 @@ async def summarise(
     Every row is counted once: read = rejected + other_status + not_ours + matched.
     """
     certifications, endorsements = differences
-    everybody = await _scalar(
-        connection, sa.select(sa.func.count()).select_from(employee).where(active(district_id))
-    )
-    matched = await _scalar(connection, _distinct(wanted_certification.c.employee_id))
-    matched_rows = await _scalar(connection, _distinct(matched_row.c.line))
+    everybody, matched = await _people(connection, district_id)
+    matched_rows = await _scalar(connection, _distinct(sa.select(same_id_row.c.line).where(SAME_NAME)))
     return {
         "rows_read": counts.read,
         "rows_rejected": counts.rejected,
@@ -61,18 +59,26 @@ async def summarise(
 async def shrinkage(connection: AsyncConnection, district_id: str) -> tuple[int, int]:
     """Return (active employees who hold a certification, those of them who would hold none).
 
-    Read from the change tables: who loses all of them is among those who lose one.
+    Read from the change tables: who loses all of them is among those who lose one, and who will hold some
+    has held some unless all of them are new.
     """
-    holder = (
-        sa.select(certification.c.employee_id).where(held_by_active(certification, district_id)).distinct()
-    )
+    _, matched = await _people(connection, district_id)
     change = certification_change.c
-    removed = sa.select(change.employee_id).where(change.kind == Change.REMOVED.value)
-    lost = sa.except_(removed, sa.select(wanted_certification.c.employee_id)).subquery()
-    return (
-        await _scalar(connection, sa.select(sa.func.count()).select_from(holder.subquery())),
-        await _scalar(connection, sa.select(sa.func.count()).select_from(lost)),
+    held = sa.exists().where(certification.c.employee_id == change.employee_id)
+    new = sa.select(change.employee_id).where(change.kind == Change.ADDED.value, ~held)
+    lost = sa.select(change.employee_id).where(
+        change.kind == Change.REMOVED.value, change.employee_id.in_(sa.select(unmatched.c.employee_id))
     )
+    losing = await _scalar(connection, _distinct(lost))
+    return matched - await _scalar(connection, _distinct(new)) + losing, losing
+
+
+async def _people(connection: AsyncConnection, district_id: str) -> tuple[int, int]:
+    """Return the numbers of active employees, and of those whom a row matches."""
+    everybody = await _scalar(
+        connection, sa.select(sa.func.count()).select_from(employee).where(active(district_id))
+    )
+    return everybody, everybody - await _scalar(connection, sa.select(sa.func.count()).select_from(unmatched))
 
 
 def _rows_under_another_name(district_id: str) -> sa.Select[int]:
@@ -81,7 +87,7 @@ def _rows_under_another_name(district_id: str) -> sa.Select[int]:
     under_another_name = (
         sa.select(person.educator_key, person.name_key, person.rows)
         .join_from(employee, staged_person, person.educator_key == employee.c.educator_key)
-        .where(active(district_id), MATCHED, person.name_key.is_distinct_from(employee.c.name_key))
+        .where(active(district_id), ~UNMATCHED, person.name_key.is_distinct_from(employee.c.name_key))
         .distinct()
         .subquery()
     )
@@ -96,9 +102,9 @@ async def _blanks(connection: AsyncConnection, records: str, table: sa.Table) ->
     return dict((await connection.execute(sa.select(*blank).select_from(table))).mappings().one())
 
 
-def _distinct(column: sa.ColumnElement[int]) -> sa.Select[int]:
+def _distinct(query: sa.Select[int]) -> sa.Select[int]:
     # PostgreSQL sorts for count(DISTINCT …), and hashes for this.
-    return sa.select(sa.func.count()).select_from(sa.select(column).distinct().subquery())
+    return sa.select(sa.func.count()).select_from(query.distinct().subquery())
 
 
 async def _scalar(connection: AsyncConnection, query: sa.Select[int]) -> int:

@@ -60,8 +60,8 @@ staged_person = _table(
 )
 """The file's people: who shares an id (`id_*`) and who shares a name (`name_*`) with others."""
 
-matched_row = _table(
-    "matched_row",
+same_id_row = _table(
+    "same_id_row",
     sa.Column("line", sa.BigInteger),
     sa.Column("employee_id", BIG_ID),
     sa.Column("certification_public_id", sa.Uuid, index=True),
@@ -76,7 +76,7 @@ matched_row = _table(
     sa.Column("endorsement_expiration_date", sa.Date),
     sa.Column("limitation", TEXT),
 )
-"""Rows of employees, each with the certification that it is of."""
+"""Rows with an employee's educator id, each with the certification that it is of; NULL under another name."""
 
 wanted_certification = _table(
     "wanted_certification",
@@ -88,6 +88,13 @@ wanted_certification = _table(
     sa.Column("issue_date", sa.Date),
     sa.Column("expiration_date", sa.Date),
 )
+
+unmatched = _table(
+    "unmatched",
+    sa.Column("employee_id", BIG_ID, index=True),
+    sa.Column("job_class", TEXT),
+)
+"""Active employees whom no row matches: few, and asked for by most of the lists."""
 
 wanted_endorsement = _table(
     "wanted_endorsement",
