@@ -132,11 +132,12 @@ async def _compare(
     district_id: str,
 ) -> Difference:
     same_record = sa.and_(existing.c.district_id == district_id, existing.c.public_id == wanted.c.public_id)
-    names = [column.name for column in wanted.columns]
+    taken = staging.record_columns(wanted)
+    names = [column.name for column in taken]
     kind = sa.case((existing.c.id.is_(None), Change.ADDED.value), else_=Change.CHANGED.value)
     part = (sa.func.row_number().over(partition_by=kind) - 1) // PART
     written = (
-        sa.select(kind, part, existing.c.id, *wanted.c)
+        sa.select(kind, part, existing.c.id, *taken)
         .select_from(wanted.outerjoin(existing, same_record))
         .where(sa.or_(existing.c.id.is_(None), differs))
     )

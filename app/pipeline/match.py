@@ -1,4 +1,7 @@
-"""Who of the file is ours, and which records they should hold: set-based SQL on staging tables (I3, I4)."""
+"""Who of the file is ours, and which records they should hold: set-based SQL on staging tables (I3, I4).
+
+A file's rows are matched some at a time, while those behind them are read: the database would wait otherwise.
+"""
 
 from collections.abc import Sequence
 
@@ -11,7 +14,7 @@ from app.storage import staging
 from app.storage.record_ids import sql_certification_id, sql_endorsement_id
 from app.storage.staging import (
     same_id_row,
-    staged_person,
+    split_licence,
     staged_row,
     unmatched,
     wanted_certification,
@@ -36,74 +39,51 @@ def active(district_id: str) -> sa.ColumnElement[bool]:
     return sa.and_(employee.c.district_id == district_id, employee.c.status == EmployeeStatus.ACTIVE)
 
 
-async def match(connection: AsyncConnection, district_id: str, statuses: Sequence[str]) -> None:
-    """Fill the tables of matched rows, people and wanted records from `staged_row`.
+async def begin(connection: AsyncConnection) -> None:
+    """Make the tables of matched rows and wanted records, empty."""
+    await staging.create(connection, same_id_row, wanted_certification, wanted_endorsement)
+
+
+async def match_rows(
+    connection: AsyncConnection, district_id: str, statuses: Sequence[str], first: int = 0
+) -> int:
+    """Add what the rows of `staged_row` from the line `first` on make wanted; return how many are matched.
 
     `statuses` are the imported licence statuses, the preferred first. Everything is a statement of the
     database; nothing of the file is held here.
     """
-    await staging.create(
-        connection, staged_person, same_id_row, wanted_certification, unmatched, wanted_endorsement
-    )
-    for table, query in (
-        (same_id_row, _matched(district_id)),
-        (wanted_certification, _certifications(statuses)),
-        (unmatched, _unmatched(district_id)),
-        (wanted_endorsement, _endorsements()),
-        (staged_person, _people(district_id)),
-    ):
-        await connection.execute(
-            sa.insert(table).from_select([column.name for column in table.columns], query)
-        )
-        await staging.settle(connection, table)
+    await staging.fill(connection, same_id_row, _matched(district_id).where(staged_row.c.line >= first))
+    these = same_id_row.c.line >= first
+    await staging.fill(connection, wanted_certification, _certifications(statuses, these))
+    await staging.fill(connection, wanted_endorsement, _endorsements(these))
+    # A row can be of several employees. PostgreSQL sorts for count(DISTINCT …), and hashes for this.
+    lines = sa.select(same_id_row.c.line).where(SAME_NAME, these).distinct().subquery()
+    return int((await connection.execute(sa.select(sa.func.count()).select_from(lines))).scalar_one())
 
 
-def _people(district_id: str) -> sa.Select[tuple[object, ...]]:
-    """Return whom the lists may name: who shares an employee's id under another name, or a name of ours.
-
-    The latter only of employees whom nobody matches. Of an id or a name that is asked for, all are there, so
-    that the ranks are those among all of the file.
-    """
-    # A row with a blank name has no name key; two of them are one person only if they say the same.
-    half_a_name = sa.case(
-        (
-            staged_row.c.name_key.is_(None),
-            staged_row.c.last_name + sa.literal("\x1f") + staged_row.c.first_name,
-        )
-    )
-    person = (
-        sa.select(
-            staged_row.c.educator_key,
-            staged_row.c.name_key,
-            sa.func.min(staged_row.c.educator_id).label("educator_id"),
-            sa.func.min(staged_row.c.last_name).label("last_name"),
-            sa.func.min(staged_row.c.first_name).label("first_name"),
-            sa.func.count().label("rows"),
-        )
-        .where(staged_row.c.line.in_(_near_misses(district_id)))
-        .group_by(staged_row.c.educator_key, staged_row.c.name_key, half_a_name)
-        .subquery()
-    )
-    by_id = {
-        "partition_by": person.c.educator_key,
-        "order_by": (person.c.name_key.nulls_last(), person.c.last_name, person.c.first_name),
-    }
-    by_name = {"partition_by": person.c.name_key, "order_by": person.c.educator_key}
-    return sa.select(
-        *person.c,
-        sa.func.row_number().over(**by_id),  # type: ignore[arg-type]
-        sa.func.count().over(partition_by=person.c.educator_key),
-        sa.func.row_number().over(**by_name),  # type: ignore[arg-type]
-        sa.func.count().over(partition_by=person.c.name_key),
-    )
+async def finish(connection: AsyncConnection, district_id: str, statuses: Sequence[str]) -> None:
+    """Put together what `match_rows` found of all rows, and tell whom no row matches."""
+    await staging.settle(connection, same_id_row)
+    await _mend(connection, statuses)
+    await staging.settle(connection, wanted_certification, wanted_endorsement)
+    await staging.create(connection, unmatched)
+    await staging.fill(connection, unmatched, _unmatched(district_id))
+    await staging.settle(connection, unmatched)
 
 
-def _near_misses(district_id: str) -> sa.CompoundSelect[tuple[int]]:
-    same_id = sa.select(same_id_row.c.line).where(~SAME_NAME)
-    same_name = sa.select(staged_row.c.line).join_from(
-        staged_row, employee, employee.c.name_key == staged_row.c.name_key
-    )
-    return sa.union(same_id, same_name.where(active(district_id), UNMATCHED))
+async def _mend(connection: AsyncConnection, statuses: Sequence[str]) -> None:
+    """Make licences anew whose rows were not matched at once, so that they are wanted more than once."""
+    wanted = wanted_certification.c
+    several = sa.select(wanted.public_id).group_by(wanted.public_id).having(sa.func.count() > 1)
+    await staging.create(connection, split_licence)
+    await staging.fill(connection, split_licence, several)
+    split = sa.select(split_licence.c.public_id)
+    these = same_id_row.c.certification_public_id.in_(split)
+    theirs = wanted_endorsement.c.certification_public_id.in_(split)
+    await connection.execute(sa.delete(wanted_certification).where(wanted.public_id.in_(split)))
+    await connection.execute(sa.delete(wanted_endorsement).where(theirs))
+    await staging.fill(connection, wanted_certification, _certifications(statuses, these))
+    await staging.fill(connection, wanted_endorsement, _endorsements(these))
 
 
 def _matched(district_id: str) -> sa.Select[tuple[object, ...]]:
@@ -126,24 +106,22 @@ def _matched(district_id: str) -> sa.Select[tuple[object, ...]]:
     )
 
 
-def _certifications(statuses: Sequence[str]) -> sa.Select[tuple[object, ...]]:
+def _certifications(statuses: Sequence[str], these: sa.ColumnElement[bool]) -> sa.Select[tuple[object, ...]]:
     """One certification a licence; where its rows disagree, the one that lasts longest wins (I4)."""
-    rank = sa.func.row_number().over(
-        partition_by=same_id_row.c.certification_public_id,
-        order_by=(
-            same_id_row.c.expiration_date.desc().nulls_last(),
-            same_id_row.c.issue_date.desc().nulls_last(),
-            sa.case({status: place for place, status in enumerate(statuses)}, value=same_id_row.c.status),
-        ),
-    )
-    public_id, *others = (column.name for column in wanted_certification.c)
+    licence = same_id_row.c.certification_public_id
+    expires, issued = same_id_row.c.expiration_date, same_id_row.c.issue_date
+    preference = sa.case({status: place for place, status in enumerate(statuses)}, value=same_id_row.c.status)
+    best_first = (expires.desc().nulls_last(), issued.desc().nulls_last(), preference)
+    best_last = (expires.asc().nulls_first(), issued.asc().nulls_first(), preference.desc())
+    public_id, *others, variants = (column.name for column in wanted_certification.c)
     ranked = (
         sa.select(
-            same_id_row.c.certification_public_id.label(public_id),
+            licence.label(public_id),
             *(same_id_row.c[name] for name in others),
-            rank.label("place"),
+            sa.func.dense_rank().over(partition_by=licence, order_by=best_last).label(variants),
+            sa.func.row_number().over(partition_by=licence, order_by=best_first).label("place"),
         )
-        .where(SAME_NAME)
+        .where(SAME_NAME, these)
         .subquery()
     )
     return sa.select(*(column for column in ranked.c if column.name != "place")).where(ranked.c.place == 1)
@@ -154,7 +132,7 @@ def _unmatched(district_id: str) -> sa.Select[tuple[object, ...]]:
     return sa.select(employee.c.id, employee.c.job_class).where(active(district_id), ~theirs)
 
 
-def _endorsements() -> sa.Select[tuple[object, ...]]:
+def _endorsements(these: sa.ColumnElement[bool]) -> sa.Select[tuple[object, ...]]:
     """Each distinct (code, limitation, dates) of a licence is one; ordinals tell equal codes apart."""
     facts = (
         same_id_row.c.certification_public_id,
@@ -178,7 +156,7 @@ def _endorsements() -> sa.Select[tuple[object, ...]]:
             sa.func.max(same_id_row.c.description).label("description"),
             ordinal.label("ordinal"),
         )
-        .where(SAME_NAME, same_id_row.c.code.is_not(None))
+        .where(SAME_NAME, these, same_id_row.c.code.is_not(None))
         .group_by(*facts)
         .subquery()
     )

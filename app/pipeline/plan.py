@@ -16,13 +16,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FindingKind
 from app.models import District
+from app.pipeline import match
 from app.pipeline.difference import Difference, find_differences
 from app.pipeline.fetch import FetchedFile
 from app.pipeline.findings import PEOPLE_LISTS, RECORD_LISTS, write_people_lists, write_record_lists
 from app.pipeline.guard import check_rejected, check_shrink
 from app.pipeline.known_people import known_people
 from app.pipeline.layout import Layout
-from app.pipeline.match import keep_primary_choices, match
+from app.pipeline.match import keep_primary_choices
+from app.pipeline.near_misses import find_near_misses
 from app.pipeline.parse import LicenceFile, RowCounts
 from app.pipeline.replace import any_pending_edits
 from app.pipeline.stage import stage
@@ -56,6 +58,7 @@ class Plan:
     progress: Callable[[int, int], None]
     roster_version: int = -1
     edit_version: int = -1
+    rows_matched: int | None = None
     counts: RowCounts = field(default_factory=RowCounts)
     totals: dict[FindingKind, int] = field(default_factory=dict)
     differences: tuple[Difference, Difference] = field(init=False)
@@ -63,29 +66,43 @@ class Plan:
     summary: dict[str, Any] = field(default_factory=dict)
 
     async def read(self, file: FetchedFile, *, everybody: bool = False) -> None:
-        """Stage the rows of the file that may be ours; with `everybody` also those of strangers.
+        """Stage and match the rows of the file that may be ours; with `everybody` only stage all of them.
 
-        The latter stays right when employees change afterwards. Raises RunFailure for a file that cannot be
-        read, or of which too much cannot.
+        The latter stays right when employees change before `match`. Raises RunFailure for a file that cannot
+        be read, or of which too much cannot.
         """
         await self.writer.forget((FindingKind.REJECTED,))
         await statistics.know_tables(self.connection)
         await self.connection.commit()
         self.roster_version, _ = await data_versions(self.connection, self.district.id)
         known = None if everybody else await known_people(self.connection, self.district.id)
+        self.rows_matched = None
+        await match.begin(self.connection)
         # Its head is found by one look at all of it, which takes seconds for gigabytes.
         with await asyncio.to_thread(LicenceFile, file.path, self.layout) as licence_file:
             self.counts = await stage(
-                self.connection, licence_file, known, self.writer, lambda done: self.progress(done, file.size)
+                self.connection,
+                licence_file,
+                known,
+                self.writer,
+                lambda done: self.progress(done, file.size),
+                None if everybody else self._match_rows,
             )
         check_rejected(self.counts, self.settings.max_rejected_percent)
 
     async def match(self) -> None:
         """Find out whose the rows are, and which records the district should hold."""
         await self.writer.forget(PEOPLE_LISTS)
-        await match(self.connection, self.district.id, self.layout.statuses)
+        if self.rows_matched is None:
+            await self._match_rows()
+        await match.finish(self.connection, self.district.id, self.layout.statuses)
+        await find_near_misses(self.connection, self.district.id)
         today = datetime.now(ZoneInfo(self.district.timezone)).date()
         self.totals |= await write_people_lists(self.connection, self.writer, self.district.id, today)
+
+    async def _match_rows(self, first: int = 0) -> None:
+        matched = await match.match_rows(self.connection, self.district.id, self.layout.statuses, first)
+        self.rows_matched = (self.rows_matched or 0) + matched
 
     async def compare(self) -> None:
         """Find what differs from the records that the district holds, and the figures of all of it.
@@ -103,7 +120,7 @@ class Plan:
         await self.writer.flush()
         check_shrink(holders, lost, self.settings.max_shrink_percent, accepted=self.accept_shrink)
         self.summary = await summarise(
-            self.connection, district_id, self.counts, self.differences, self.totals
+            self.connection, district_id, self.counts, self.rows_matched or 0, self.differences, self.totals
         )
 
     async def moved(self) -> Moved | None:

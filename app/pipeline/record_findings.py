@@ -11,7 +11,7 @@ from app.pipeline.difference import CERTIFICATION_FIELDS
 from app.pipeline.match import employee
 from app.pipeline.people_findings import WHO
 from app.storage.row_stream import Row, rows
-from app.storage.staging import same_id_row, wanted_certification, wanted_endorsement
+from app.storage.staging import wanted_certification, wanted_endorsement
 
 
 async def blank_dates(connection: AsyncConnection) -> AsyncIterator[Row]:
@@ -52,32 +52,20 @@ def _blank(table: sa.Table, record: str, code: sa.ColumnElement[Any]) -> sa.Sele
 
 async def disagreements(connection: AsyncConnection) -> AsyncIterator[Row]:
     """Yield licences whose rows disagree on status or dates, with the values that were kept (I4)."""
-    kept = wanted_certification
-    other = (
-        sa.select(kept.c.public_id, *(same_id_row.c[name] for name in CERTIFICATION_FIELDS))
-        .join_from(same_id_row, kept, kept.c.public_id == same_id_row.c.certification_public_id)
-        .where(sa.or_(*(same_id_row.c[name].is_distinct_from(kept.c[name]) for name in CERTIFICATION_FIELDS)))
-        .distinct()
-        .subquery()
-    )
-    several = (
-        sa.select(other.c.public_id, (sa.func.count() + 1).label("variants"))
-        .group_by(other.c.public_id)
-        .subquery()
-    )
+    kept = wanted_certification.c
     query = (
         sa.select(
             employee.c.employee_number,
-            kept.c.license_number,
-            kept.c.license_type,
-            several.c.variants,
-            kept.c.status,
-            kept.c.issue_date,
-            kept.c.expiration_date,
+            kept.license_number,
+            kept.license_type,
+            kept.variants,
+            kept.status,
+            kept.issue_date,
+            kept.expiration_date,
         )
-        .join_from(several, kept, kept.c.public_id == several.c.public_id)
-        .join(employee, employee.c.id == kept.c.employee_id)
-        .order_by(employee.c.employee_number, kept.c.license_number, kept.c.license_type)
+        .join_from(wanted_certification, employee, employee.c.id == kept.employee_id)
+        .where(kept.variants > 1)
+        .order_by(employee.c.employee_number, kept.license_number, kept.license_type)
     )
     async for row in rows(connection, query):
         kept_values = {name: _text(row.pop(name)) for name in CERTIFICATION_FIELDS}

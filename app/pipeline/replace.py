@@ -18,6 +18,7 @@ from app.pipeline.match import active, certification, employee, endorsement
 from app.storage.staging import (
     certification_change,
     endorsement_change,
+    record_columns,
     wanted_certification,
 )
 
@@ -102,7 +103,7 @@ def _update(
 
 def _insert_certifications(district_id: str, stamp: dict[str, Any], part: int) -> sa.Executable:
     change = certification_change
-    copied = [column.name for column in wanted_certification.columns]
+    copied = [column.name for column in record_columns(wanted_certification)]
     query = sa.select(
         *_stamped(certification, district_id, stamp), *(change.c[name] for name in copied)
     ).where(_is(change, Change.ADDED, part))

@@ -1,18 +1,30 @@
-"""Reads the file into the staging table: one pass, in batches, rejected rows listed on the way."""
+"""Reads the file into the staging table: one pass, in batches, rejected rows listed on the way.
+
+What is staged is matched while the next rows are read, or the database would wait for the file and then the
+program for the database.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FindingKind
 from app.pipeline.known_people import KnownPeople
-from app.pipeline.parse import LicenceFile, LicenceRow, RowCounts
+from app.pipeline.parse import LicenceFile, RowCounts, everyone
 from app.storage import staging
 from app.storage.run_findings import FindingWriter
+from app.storage.staging import Packed
 
 LISTED_AT_LEAST = 100_000
 """Every rejected row of an acceptable file is listed; of a hopeless one this many are."""
+PIECE = 100_000
+"""Rows staged before they are matched, at least: the match looks at all employees each time."""
+SHARE = 32
+"""Or so large a part of what was staged before: the match looks for a piece among all staged rows."""
+AHEAD = 600
+"""Batches read while the database is busy, about 25 MB."""
 
 
 async def stage(
@@ -21,31 +33,72 @@ async def stage(
     known: KnownPeople | None,
     writer: FindingWriter,
     progress: Callable[[int], None],
+    staged: Callable[[int], Awaitable[None]] | None,
 ) -> RowCounts:
     """Fill `staged_row` with the importable rows that may be ours; return what the file had.
 
-    Without `known`, any row may be. `progress` is told the bytes read. Raises RunFailure for a file that
-    cannot be read.
+    Without `known`, any row may be. `progress` is told the bytes read; `staged` the first line of some that
+    were staged, each time it is worth while. Raises RunFailure for a file that cannot be read.
     """
     await staging.create(connection, staging.staged_row)
-    await staging.load(connection, _batches(file, known, writer, progress))
+    packed = _packed(connection, file, known, writer, progress)
+    async with aclosing(_ahead(packed)) as parts:
+        size = total = PIECE
+        while (first := await staging.load(connection, _piece(parts, size))) is not None:
+            if staged:
+                await staged(first)
+            size = max(PIECE, total // SHARE)
+            total += size
     await writer.flush()
     await staging.settle(connection, staging.staged_row)
     return file.counts
 
 
-async def _batches(
-    file: LicenceFile, known: KnownPeople | None, writer: FindingWriter, progress: Callable[[int], None]
-) -> AsyncIterator[list[LicenceRow]]:
-    for batch in file.batches(known.maybe if known else anybody):
+async def _packed(
+    connection: AsyncConnection,
+    file: LicenceFile,
+    known: KnownPeople | None,
+    writer: FindingWriter,
+    progress: Callable[[int], None],
+) -> AsyncIterator[Packed]:
+    for batch in file.batches(known.maybe if known else everyone):
         if file.counts.rejected <= max(LISTED_AT_LEAST, file.counts.read // 10):
             for rejection in batch.rejections:
                 await writer.add(FindingKind.REJECTED, rejection._asdict())
         progress(batch.bytes_read)
-        yield batch.rows
-        await asyncio.sleep(0)  # the heartbeat shares this loop
+        if batch.rows:
+            yield staging.pack(connection, batch.rows)
+        await asyncio.sleep(0)  # the heartbeat and the database share this loop
 
 
-def anybody(_educator_key: str, _name_key: str | None) -> bool:
-    """Let every row pass."""
-    return True
+async def _ahead(parts: AsyncIterator[Packed]) -> AsyncGenerator[Packed, None]:
+    """Yield the parts, at most `AHEAD` of which are made before they are asked for."""
+    queue: asyncio.Queue[Packed | Exception | None] = asyncio.Queue(AHEAD)
+
+    async def read() -> None:
+        try:
+            async for part in parts:
+                await queue.put(part)
+        except Exception as error:  # noqa: BLE001 - raised where the parts are taken
+            await queue.put(error)
+        else:
+            await queue.put(None)
+
+    reading = asyncio.create_task(read())
+    try:
+        while (part := await queue.get()) is not None:
+            if isinstance(part, Exception):
+                raise part
+            yield part
+    finally:
+        reading.cancel()
+        await asyncio.wait([reading])
+
+
+async def _piece(parts: AsyncIterator[Packed], size: int) -> AsyncIterator[Packed]:
+    taken = 0
+    async for part in parts:
+        yield part
+        taken += part.size
+        if taken >= size:
+            return

@@ -7,11 +7,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.constants import FindingKind
 from app.pipeline.difference import Change, Difference
-from app.pipeline.match import SAME_NAME, UNMATCHED, active, certification, employee
+from app.pipeline.match import UNMATCHED, active, certification, employee
 from app.pipeline.parse import RowCounts
 from app.storage.staging import (
     certification_change,
-    same_id_row,
     staged_person,
     unmatched,
     wanted_certification,
@@ -23,6 +22,7 @@ async def summarise(
     connection: AsyncConnection,
     district_id: str,
     counts: RowCounts,
+    rows_matched: int,
     differences: tuple[Difference, Difference],
     totals: dict[FindingKind, int],
 ) -> dict[str, Any]:
@@ -32,14 +32,13 @@ async def summarise(
     """
     certifications, endorsements = differences
     everybody, matched = await _people(connection, district_id)
-    matched_rows = await _scalar(connection, _distinct(sa.select(same_id_row.c.line).where(SAME_NAME)))
     return {
         "rows_read": counts.read,
         "rows_rejected": counts.rejected,
         "rows_other_status": sum(counts.other_status.values()),
         "rows_by_other_status": dict(sorted(counts.other_status.items())),
-        "rows_not_ours": counts.importable - matched_rows,
-        "rows_matched": matched_rows,
+        "rows_not_ours": counts.importable - rows_matched,
+        "rows_matched": rows_matched,
         "rows_same_id_other_name": await _scalar(connection, _rows_under_another_name(district_id)),
         "employees_active": everybody,
         "employees_matched": matched,

@@ -5,7 +5,7 @@ two districts share. On SQLite they live in a file beside the database, so filli
 """
 
 from collections.abc import AsyncIterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -87,7 +87,12 @@ wanted_certification = _table(
     sa.Column("status", TEXT),
     sa.Column("issue_date", sa.Date),
     sa.Column("expiration_date", sa.Date),
+    sa.Column("variants", sa.BigInteger),
 )
+"""`variants` are the different statuses and dates that the rows of a licence have, of which one is kept."""
+
+split_licence = _table("split_licence", sa.Column("public_id", sa.Uuid))
+"""Licences whose rows were not matched at once: few, as a licence's rows follow each other."""
 
 unmatched = _table(
     "unmatched",
@@ -111,13 +116,21 @@ wanted_endorsement = _table(
 )
 
 
+def record_columns(wanted: sa.Table) -> list[sa.Column[Any]]:
+    """Return the columns of wanted records that are columns of records."""
+    return [column for column in wanted.c if column.name != "variants"]
+
+
 def _change_table(name: str, wanted: sa.Table) -> sa.Table:
     return _table(
         name,
         sa.Column("kind", TEXT),
         sa.Column("part", sa.BigInteger, index=True),
         sa.Column("record_id", BIG_ID),
-        *(sa.Column(column.name, column.type, index=column.name == "public_id") for column in wanted.c),
+        *(
+            sa.Column(column.name, column.type, index=column.name == "public_id")
+            for column in record_columns(wanted)
+        ),
     )
 
 
@@ -148,6 +161,11 @@ async def create(connection: AsyncConnection, *tables: sa.Table) -> None:
         await connection.execute(CreateTable(table))
 
 
+async def fill(connection: AsyncConnection, table: sa.Table, query: sa.Select[Any]) -> None:
+    """Add the rows of `query`, which has the columns of `table` in their order."""
+    await connection.execute(sa.insert(table).from_select([column.name for column in table.columns], query))
+
+
 async def settle(connection: AsyncConnection, *tables: sa.Table) -> None:
     """Index filled `tables` and let the planner know their size; a temporary table gets no autovacuum.
 
@@ -171,20 +189,37 @@ async def drop(connection: AsyncConnection) -> None:
             await connection.execute(sa.text(f"RESET {name}"))
 
 
-async def load(connection: AsyncConnection, batches: AsyncIterable[Sequence[tuple[Any, ...]]]) -> None:
-    """Put rows of `staged_row` into it as fast as the database takes them; dates are ISO text."""
+class Packed(NamedTuple):
+    """Rows of `staged_row` as a database takes them fastest: their number, and the first one's line."""
+
+    size: int
+    first: int
+    rows: Any
+
+
+def pack(connection: AsyncConnection, rows: Sequence[tuple[Any, ...]]) -> Packed:
+    """Prepare rows, one at least, for `load`; dates are ISO text."""
+    on_postgresql = connection.dialect.name == "postgresql"
+    return Packed(len(rows), rows[0][0], _lines(rows) if on_postgresql else rows)
+
+
+async def load(connection: AsyncConnection, parts: AsyncIterable[Packed]) -> int | None:
+    """Put rows into `staged_row`; return the line of the first one, None when there was none."""
     raw: Any = (await connection.get_raw_connection()).driver_connection
     columns = ", ".join(column.name for column in staged_row.columns)
+    first: int | None = None
     if connection.dialect.name == "postgresql":
         copied = f"COPY staged_row ({columns}) FROM STDIN (NULL '{NULL}')"
         async with raw.cursor() as cursor, cursor.copy(copied) as copy:
-            async for batch in batches:
-                await copy.write(_lines(batch))
-        return
+            async for part in parts:
+                first = first or part.first
+                await copy.write(part.rows)
+        return first
     insert = f"INSERT INTO staged_row VALUES ({', '.join('?' * len(staged_row.columns))})"  # noqa: S608 - no input in it
-    async for batch in batches:
-        if batch:
-            await raw.executemany(insert, batch)
+    async for part in parts:
+        first = first or part.first
+        await raw.executemany(insert, part.rows)
+    return first
 
 
 NULL = "\x1f"
