@@ -66,7 +66,7 @@ class Plan:
     summary: dict[str, Any] = field(default_factory=dict)
 
     async def read(self, file: FetchedFile, *, everybody: bool = False) -> None:
-        """Stage and match the rows of the file that may be ours; with `everybody` only stage all of them.
+        """Stage the rows of the file that may be ours; with `everybody` also those of strangers.
 
         The latter stays right when employees change before `match`. Raises RunFailure for a file that cannot
         be read, or of which too much cannot.
@@ -78,6 +78,8 @@ class Plan:
         known = None if everybody else await known_people(self.connection, self.district.id)
         self.rows_matched = None
         await match.begin(self.connection)
+        # SQLite is this process itself: it gains nothing by matching while the file is read.
+        in_pieces = not everybody and self.connection.dialect.name == "postgresql"
         # Its head is found by one look at all of it, which takes seconds for gigabytes.
         with await asyncio.to_thread(LicenceFile, file.path, self.layout) as licence_file:
             self.counts = await stage(
@@ -86,7 +88,7 @@ class Plan:
                 known,
                 self.writer,
                 lambda done: self.progress(done, file.size),
-                None if everybody else self._match_rows,
+                self._match_rows if in_pieces else None,
             )
         check_rejected(self.counts, self.settings.max_rejected_percent)
 

@@ -42,7 +42,7 @@ async def stage(
     """
     await staging.create(connection, staging.staged_row)
     packed = _packed(connection, file, known, writer, progress)
-    async with aclosing(_ahead(packed)) as parts:
+    async with aclosing(_ahead(packed, AHEAD if staged else 1)) as parts:
         size = total = PIECE
         while (first := await staging.load(connection, _piece(parts, size))) is not None:
             if staged:
@@ -71,9 +71,9 @@ async def _packed(
         await asyncio.sleep(0)  # the heartbeat and the database share this loop
 
 
-async def _ahead(parts: AsyncIterator[Packed]) -> AsyncGenerator[Packed, None]:
-    """Yield the parts, at most `AHEAD` of which are made before they are asked for."""
-    queue: asyncio.Queue[Packed | Exception | None] = asyncio.Queue(AHEAD)
+async def _ahead(parts: AsyncIterator[Packed], limit: int) -> AsyncGenerator[Packed, None]:
+    """Yield the parts, at most `limit` of which are made before they are asked for."""
+    queue: asyncio.Queue[Packed | Exception | None] = asyncio.Queue(limit)
 
     async def read() -> None:
         try:
