@@ -19,6 +19,7 @@ MISSING, CHANGE = FindingKind.MISSING, FindingKind.CHANGE
 @pytest.fixture
 async def run(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(run_findings, "BATCH", 3)
+    monkeypatch.setattr(run_findings, "BEHIND", 2)
     return await factory.runs.start_local(DISTRICT, USER, "a test", RunOptions())
 
 
@@ -61,13 +62,13 @@ async def test_lines_of_many_batches_keep_their_order(factory: Factory, run: Run
     assert await lines(factory, run, CHANGE) == list(range(4))
 
 
-async def test_the_next_batch_is_collected_while_one_is_written(
+async def test_the_next_batches_are_collected_while_one_is_written_but_not_many(
     factory: Factory, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate, writer = Gate(monkeypatch), writer_of(factory, run)
-    for n in range(5):
+    for n in range(11):  # three batches, and two lines more
         await writer.add(MISSING, {"n": n})
-    waiting = asyncio.create_task(writer.add(MISSING, {"n": 5}))
+    waiting = asyncio.create_task(writer.add(MISSING, {"n": 11}))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert gate.came == 1  # two batches are never under way
@@ -75,7 +76,7 @@ async def test_the_next_batch_is_collected_while_one_is_written(
     gate.open.set()
     await waiting
     await writer.flush()
-    assert await lines(factory, run, MISSING) == list(range(6))
+    assert await lines(factory, run, MISSING) == list(range(12))
 
 
 async def test_a_batch_that_cannot_be_written_ends_the_run(
@@ -87,17 +88,18 @@ async def test_a_batch_that_cannot_be_written_ends_the_run(
         raise ConnectionError("gone")
 
     monkeypatch.setattr(FindingWriter, "_write", broken)
-    for n in range(3):
+    for n in range(6):
         await writer.add(MISSING, {"n": n})
     with pytest.raises(ConnectionError, match="gone"):
         await writer.flush()
+    await writer.stop()
 
 
 async def test_a_run_that_ends_leaves_nothing_behind(
     factory: Factory, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate, writer = Gate(monkeypatch), writer_of(factory, run)
-    for n in range(4):
+    for n in range(7):
         await writer.add(MISSING, {"n": n})
     await writer.stop()
     gate.open.set()

@@ -1,6 +1,7 @@
 """The lines of a run's lists: written in batches while it runs, read as streams for its reports."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,8 @@ finding = RunFinding.__table__  # type: ignore[attr-defined] # SQLModel adds it 
 
 BATCH = 2000
 """Findings written in one transaction."""
+BEHIND = 4
+"""Batches that may wait to be written."""
 CHUNK = 500
 """Findings read at a time for a reader who may be slow."""
 
@@ -25,8 +28,8 @@ CHUNK = 500
 class FindingWriter:
     """Collects the findings of one attempt of a run and writes them.
 
-    Mostly in transactions of their own, a batch while the next one is collected; `within` a transaction while
-    that keeps every other writer out.
+    Mostly in transactions of their own, while the next ones are collected; `within` a transaction while that
+    keeps every other writer out.
     """
 
     def __init__(self, database: Database, district_id: str, run_id: UUID, attempt: int) -> None:
@@ -35,7 +38,7 @@ class FindingWriter:
         self._kind = FindingKind.WARNING
         self._pending: list[dict[str, Any]] = []
         self._within: AsyncConnection | None = None
-        self._writing: asyncio.Task[None] | None = None
+        self._writing: deque[asyncio.Task[None]] = deque()  # each begins when the one before is done
         self._kinds = set(FindingKind)  # of which there may be lines
 
     @contextmanager
@@ -66,7 +69,7 @@ class FindingWriter:
     async def add(self, kind: FindingKind, data: dict[str, Any]) -> None:
         """Take one finding; its batch is written when it is full, another kind comes, or at `flush`.
 
-        Raises what the batch before could not be written for.
+        Raises what a batch before could not be written for.
         """
         if kind is not self._kind:
             await self._begin()
@@ -78,19 +81,18 @@ class FindingWriter:
     async def flush(self) -> None:
         """Write what is pending, and return when everything is written."""
         await self._begin()
-        await self._end()
+        await self._end(0)
 
     async def stop(self) -> None:
         """Give up what is not written yet, whatever ended the run."""
         self._pending = []
-        if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.wait([self._writing])
-            self._writing = None
+        for writing in self._writing:
+            writing.cancel()
+        await asyncio.gather(*self._writing, return_exceptions=True)
+        self._writing.clear()
 
     async def _begin(self) -> None:
-        """Begin to write the batch, once the one before is written: lines are read in their order."""
-        await self._end()
+        """Have the batch written."""
         if not self._pending:
             return
         statement = self._insert(self._pending)
@@ -99,12 +101,20 @@ class FindingWriter:
         if self._within is not None:
             await self._within.execute(statement)
         else:
-            self._writing = asyncio.create_task(self._write(statement))
+            await self._end(BEHIND)
+            before = self._writing[-1] if self._writing else None
+            self._writing.append(asyncio.create_task(self._write_after(before, statement)))
 
-    async def _end(self) -> None:
-        if self._writing is not None:
-            await self._writing
-            self._writing = None
+    async def _end(self, waiting: int) -> None:
+        """Return when at most so many batches are left to be written."""
+        while len(self._writing) > waiting:
+            await self._writing[0]
+            self._writing.popleft()
+
+    async def _write_after(self, before: asyncio.Task[None] | None, statement: sa.Executable) -> None:
+        if before:  # lines are read in the order in which they are written
+            await before
+        await self._write(statement)
 
     def _insert(self, batch: list[dict[str, Any]]) -> sa.Insert:
         # One value for all of them: a statement for each takes ten times as long.
