@@ -9,6 +9,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.models import District
 
+district = District.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
+# Made once: every write begins with it.
+_LOCK = sa.select(district.c.id).where(district.c.id == sa.bindparam("this")).with_for_update(key_share=True)
+
 
 async def find(session: AsyncSession, district_id: str) -> District | None:
     """Return the district, or None."""
@@ -17,8 +21,8 @@ async def find(session: AsyncSession, district_id: str) -> District | None:
 
 async def lock(session: AsyncSession, district_id: str) -> bool:
     """Keep others who lock the district out until the transaction ends; False when there is none."""
-    query = select(District.id).where(District.id == district_id).with_for_update(key_share=True)
-    return (await session.exec(query)).one_or_none() is not None
+    found = await (await session.connection()).execute(_LOCK, {"this": district_id})
+    return found.one_or_none() is not None
 
 
 async def set_layout(session: AsyncSession, district_id: str, toml: str | None) -> None:
@@ -39,7 +43,7 @@ async def is_paused(session: AsyncSession, district_id: str) -> bool:
 
 async def all_ids(connection: AsyncConnection) -> list[str]:
     """Return the id of every district, for what goes through all of them one by one."""
-    return list((await connection.execute(sa.select(District.__table__.c.id).order_by("id"))).scalars())  # type: ignore[attr-defined] # SQLModel adds it at run time
+    return list((await connection.execute(sa.select(district.c.id).order_by("id"))).scalars())
 
 
 async def all_districts(session: AsyncSession) -> list[District]:

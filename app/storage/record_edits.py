@@ -10,6 +10,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.constants import EditAction, RecordKind
 from app.models import RecordEdit
+from app.models.base import utc_now
+
+record_edit = RecordEdit.__table__  # type: ignore[attr-defined] # SQLModel adds it at run time
 
 FIELDS = {
     RecordKind.CERTIFICATION: ("status", "issue_date", "expiration_date"),
@@ -40,25 +43,26 @@ class Edit:
 
 async def log_edits(session: AsyncSession, district_id: str, user: str, edits: Iterable[Edit]) -> None:
     """Store what `user` did, as pending until the district's next import."""
-    for edit in edits:
-        found = edit.after or edit.before
-        assert found is not None
-        session.add(
-            RecordEdit(
-                district_id=district_id,
-                edited_by=user,
-                action=edit.action,
-                record=edit.record,
-                public_id=found.id,
-                employee_number=edit.licence.employee_number,
-                license_number=edit.licence.license_number,
-                license_type=edit.licence.license_type,
-                code=found.code if edit.record is RecordKind.ENDORSEMENT else None,
-                before=_content(edit.record, edit.before),
-                after=_content(edit.record, edit.after),
-            )
-        )
-    await session.flush()
+    common = {"district_id": district_id, "edited_by": user, "at": utc_now()}
+    rows = [common | _logged(edit) for edit in edits]
+    if rows:
+        await (await session.connection()).execute(sa.insert(record_edit), rows)
+
+
+def _logged(edit: Edit) -> dict[str, Any]:
+    found = edit.after or edit.before
+    assert found is not None
+    return {
+        "action": edit.action,
+        "record": edit.record,
+        "public_id": found.id,
+        "employee_number": edit.licence.employee_number,
+        "license_number": edit.licence.license_number,
+        "license_type": edit.licence.license_type,
+        "code": found.code if edit.record is RecordKind.ENDORSEMENT else None,
+        "before": _content(edit.record, edit.before),
+        "after": _content(edit.record, edit.after),
+    }
 
 
 def _content(record: RecordKind, row: sa.Row[Any] | None) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ records of the district meanwhile.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from app.storage.records import certification, employee, endorsement
 
 Values = Mapping[str, Any]
 """Columns by name."""
+UPDATES = 100
+"""Statements kept: one for each set of fields that are changed together."""
 
 
 async def insert_certification(session: AsyncSession, district_id: str, values: Values) -> None:
@@ -44,8 +47,15 @@ async def update(
     session: AsyncSession, table: sa.Table, district_id: str, public_id: UUID, values: Values
 ) -> None:
     """Change columns of the record of this public id."""
-    statement = sa.update(table).where(*_this(table, district_id, public_id)).values(**values)
-    await (await session.connection()).execute(statement)
+    names = {"this_district": district_id, "this_id": public_id}
+    await (await session.connection()).execute(_update(table, tuple(values)), {**names, **values})
+
+
+@lru_cache(UPDATES)
+def _update(table: sa.Table, names: tuple[str, ...]) -> sa.Update:
+    """Return the statement that sets these columns; it takes as long to make as to execute."""
+    this = _this(table, sa.bindparam("this_district"), sa.bindparam("this_id"))
+    return sa.update(table).where(*this).values({name: sa.bindparam(name) for name in names})
 
 
 async def delete(session: AsyncSession, table: sa.Table, district_id: str, public_id: UUID) -> None:
@@ -82,5 +92,5 @@ async def primary_of(session: AsyncSession, district_id: str, employee_number: s
     return (await (await session.connection()).execute(query)).scalar_one_or_none()
 
 
-def _this(table: sa.Table, district_id: str, public_id: UUID) -> tuple[sa.ColumnElement[bool], ...]:
+def _this(table: sa.Table, district_id: Any, public_id: Any) -> tuple[sa.ColumnElement[bool], ...]:
     return table.c.district_id == district_id, table.c.public_id == public_id
