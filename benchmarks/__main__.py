@@ -34,11 +34,12 @@ WATCHED = {
 """Parts that print what a whole deployment does for a while."""
 SIZES = {
     "small": (5_000, 60_000),
+    "sqlite": (25_000, 300_000),
     "medium": (150_000, 600_000),
     "large": (300_000, 1_000_000),
     "largest": (500_000, 2_000_000),
 }
-"""Employees, and rows of the licence file."""
+"""Employees, and rows of the licence file; `sqlite` is the most that SQLite is recommended for."""
 
 
 def arguments() -> argparse.Namespace:
