@@ -23,8 +23,8 @@ PIECE = 100_000
 """Rows staged before they are matched, at least: the match looks at all employees each time."""
 SHARE = 32
 """Or so large a part of what was staged before: the match looks for a piece among all staged rows."""
-AHEAD = 600
-"""Batches read while the database is busy, about 25 MB."""
+AHEAD = 25_000_000
+"""Characters of rows that are read while the database is busy; batches of hostile rows are long."""
 
 
 async def stage(
@@ -42,7 +42,7 @@ async def stage(
     """
     await staging.create(connection, staging.staged_row)
     packed = _packed(connection, file, known, writer, progress)
-    async with aclosing(_ahead(packed, AHEAD if staged else 1)) as parts:
+    async with aclosing(_ahead(packed, AHEAD if staged else 0)) as parts:
         size = total = PIECE
         while (first := await staging.load(connection, _piece(parts, size))) is not None:
             if staged:
@@ -72,23 +72,31 @@ async def _packed(
 
 
 async def _ahead(parts: AsyncIterator[Packed], limit: int) -> AsyncGenerator[Packed, None]:
-    """Yield the parts, at most `limit` of which are made before they are asked for."""
-    queue: asyncio.Queue[Packed | Exception | None] = asyncio.Queue(limit)
+    """Yield the parts; those that wait to be asked for are at most one longer than `limit`."""
+    queue: asyncio.Queue[Packed | Exception | None] = asyncio.Queue()
+    waiting, taken = 0, asyncio.Event()
 
     async def read() -> None:
+        nonlocal waiting
         try:
             async for part in parts:
-                await queue.put(part)
+                while waiting > limit:
+                    taken.clear()
+                    await taken.wait()
+                waiting += len(part.rows)
+                queue.put_nowait(part)
         except Exception as error:  # noqa: BLE001 - raised where the parts are taken
-            await queue.put(error)
+            queue.put_nowait(error)
         else:
-            await queue.put(None)
+            queue.put_nowait(None)
 
     reading = asyncio.create_task(read())
     try:
         while (part := await queue.get()) is not None:
             if isinstance(part, Exception):
                 raise part
+            waiting -= len(part.rows)
+            taken.set()
             yield part
     finally:
         reading.cancel()

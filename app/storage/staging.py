@@ -190,7 +190,10 @@ async def drop(connection: AsyncConnection) -> None:
 
 
 class Packed(NamedTuple):
-    """Rows of `staged_row` as a database takes them fastest: their number, and the first one's line."""
+    """Rows of `staged_row` as a database takes them fastest: their number, the first one's line, and they.
+
+    PostgreSQL takes one text.
+    """
 
     size: int
     first: int
