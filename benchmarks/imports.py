@@ -28,6 +28,8 @@ def run(options: argparse.Namespace, results: Results) -> None:
             for percent in options.percent or PERCENTAGES:
                 peak = max(peak, _day(district, database, where, percent, options, results))
             results.at_most(where, "peak memory over idle", peak, MEMORY, " MiB")
+            if not lacking and (unlike := district.unlike()):
+                results.notes.append(f"{where}: the floor holds {' and '.join(unlike)}")
 
 
 def _first(district: Settled, where: str, results: Results) -> Measured:

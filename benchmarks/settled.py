@@ -9,13 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+import sqlalchemy as sa
 from pydantic import SecretStr
+from sqlmodel import SQLModel
 
 from app.constants import DEFAULT_DISTRICT
+from app.database_urls import database_url
 from app.demo.world import World
 from app.embedded_redis import EmbeddedRedis, find_server
 from app.factory import Factory
 from app.settings import Settings
+from app.storage.table_copy import count
 from benchmarks.days import write_day
 from benchmarks.floor import Floor
 from benchmarks.import_child import ImportWorker
@@ -23,6 +27,7 @@ from benchmarks.prepare import make_world_of, prepare
 from benchmarks.server import FileServer
 from tests.support.postgres import PostgresCluster
 
+RECORDS = ("certification", "endorsement")
 TASK = {"description": "nightly", "status": "inactive", "recurrence": [], "timezone": "UTC"}
 
 
@@ -52,6 +57,23 @@ class Settled:
                 with psycopg.connect(url, autocommit=True) as connection:
                     connection.execute("VACUUM (ANALYZE) employee, certification, endorsement, run_finding")
                     connection.execute("CHECKPOINT")
+
+    def unlike(self) -> list[str]:
+        """Say which kinds of records the floor holds another number of, and how many each holds."""
+        ours, theirs = (_numbers(settings) for settings in (self.settings, self.floor.settings))
+        return [
+            f"{theirs[kind]:,} {kind}s of {ours[kind]:,}" for kind in RECORDS if ours[kind] != theirs[kind]
+        ]
+
+
+def _numbers(settings: Settings) -> dict[str, int]:
+    url = database_url(settings)
+    engine = sa.create_engine(url.set(drivername=url.drivername.removesuffix("+aiosqlite")))
+    try:
+        with engine.connect() as connection:
+            return {kind: count(connection, SQLModel.metadata.tables[kind]) for kind in RECORDS}
+    finally:
+        engine.dispose()
 
 
 @contextmanager

@@ -5,6 +5,9 @@
 SET client_min_messages = warning;
 SET jit = off;
 SET work_mem = '64MB';
+-- In the locale C, lower() knows no accents.
+SELECT quote_ident(coalesce(min(collname), 'default')) AS letters
+FROM pg_collation WHERE collname IN ('C.utf8', 'C.UTF-8', 'pg_c_utf8') \gset
 DROP TABLE IF EXISTS floor_file;
 CREATE UNLOGGED TABLE floor_file (
     educator_id text, last_name text, first_name text, middle_name text, license_number text, license_type text,
@@ -18,8 +21,8 @@ SELECT 'load', extract(epoch FROM clock_timestamp());
 CREATE TEMP TABLE same_id AS
 SELECT
     e.id AS employee_id, e.employee_number, f.*,
-    lower(regexp_replace(btrim(f.last_name), '\s+', ' ', 'g')) || E'\x1f'
-        || lower(regexp_replace(btrim(f.first_name), '\s+', ' ', 'g')) = e.name_key AS same_name
+    lower(regexp_replace(btrim(f.last_name), '\s+', ' ', 'g') COLLATE :letters) || E'\x1f'
+        || lower(regexp_replace(btrim(f.first_name), '\s+', ' ', 'g') COLLATE :letters) = e.name_key AS same_name
 FROM floor_file AS f
 JOIN employee AS e
     ON e.district_id = 'default' AND e.status = 'active' AND e.educator_key = ltrim(btrim(f.educator_id), '0')
@@ -81,7 +84,8 @@ SELECT employee_number, basis, educator_id, last_name, first_name FROM (
         SELECT DISTINCT u.employee_number, 'name', f.educator_id, f.last_name, f.first_name
         FROM floor_file AS f
         JOIN unmatched AS u
-            ON u.name_key = lower(btrim(f.last_name)) || E'\x1f' || lower(btrim(f.first_name))
+            ON u.name_key = lower(btrim(f.last_name) COLLATE :letters) || E'\x1f'
+                || lower(btrim(f.first_name) COLLATE :letters)
         WHERE f.license_status IN ('ACT', 'UDR')
     ) AS resembling
 ) AS ranked
