@@ -122,7 +122,16 @@ async def test_a_failure_before_the_replace_leaves_the_old_data(
 ) -> None:
     before = await records(imported)
     path = write_file(tmp_path, NEW, "20260102")
-    for step in ("data_versions", "known_people", "stage", "match", "find_differences", "summarise"):
+    for step in (
+        "data_versions",
+        "known_people",
+        "stage",
+        "match.match_rows",
+        "match.finish",
+        "find_near_misses",
+        "find_differences",
+        "summarise",
+    ):
 
         async def failing(*_: object) -> None:
             raise InjectedError

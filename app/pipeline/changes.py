@@ -42,6 +42,13 @@ COLUMNS = {
 }
 SHOWN = {name: "primary" if name == "is_primary" else name for name in COLUMNS}
 """The columns' names in the HTTP contract."""
+VALUES = {
+    (kind.value, side): tuple((SHOWN[name], f"{side}_{name}") for name in names)
+    for kind, names in FIELDS.items()
+    for side in ("old", "new")
+}
+"""What is shown of a record before and after, and the columns of the query that have it."""
+CHANGES = tuple(change.value for change in Change)
 RESTORED = "restored"
 """What an import does to a record that somebody had deleted by hand."""
 
@@ -54,7 +61,7 @@ async def changes(connection: AsyncConnection, district_id: str) -> AsyncIterato
     """
     async for group in _by_employee(connection, _records(district_id)):
         item = {name: group[0][name] for name in ("employee_number", "last_name", "first_name")}
-        lists: dict[str, list[Row]] = {change.value: [] for change in Change}
+        lists: dict[str, list[Row]] = {change: [] for change in CHANGES}
         for row in group:
             lists[row["change"]].append(_record(row))
         yield {**item, **lists}
@@ -107,7 +114,7 @@ def _content(row: Row) -> Row:
 
 
 def _values(row: Row, side: str) -> Row:
-    return {SHOWN[name]: _plain(row[f"{side}_{name}"]) for name in FIELDS[row["record"]]}
+    return {shown: _plain(row[column]) for shown, column in VALUES[row["record"], side]}
 
 
 def _records(district_id: str) -> sa.CompoundSelect[Any]:

@@ -16,9 +16,10 @@ CHUNK = 1000
 async def rows(connection: AsyncConnection, query: Query) -> AsyncIterator[Row]:
     """Yield each row by column name."""
     result = await connection.stream(query, execution_options={"yield_per": CHUNK})
-    async for chunk in result.mappings().partitions():  # awaiting each row would take longer than the row
+    names = tuple(result.keys())  # each mapping of a row would ask for them again
+    async for chunk in result.partitions():  # awaiting each row would take longer than the row
         for row in chunk:
-            yield dict(row)
+            yield dict(zip(names, row, strict=True))
 
 
 async def grouped_rows(connection: AsyncConnection, query: Query, key: str) -> AsyncIterator[list[Row]]:

@@ -99,7 +99,7 @@ def arrange() -> None:
     execution.RunExecution._import = importing
     sftp.SftpSession.receive = before("fetch", sftp.SftpSession.receive)
     plan.stage = after("parse", plan.stage)
-    plan.match = after("match", plan.match)
+    plan.find_near_misses = after("match", plan.find_near_misses)
     run.execute_all = before("guard", halfway("writes", run.execute_all))
     lock.HeldLock.is_anothers = after("commit", lock.HeldLock.is_anothers)
     report = before("committed", reporting.RunReporting._make)
