@@ -3,6 +3,7 @@
 One class serves both databases, so that nothing above it asks which one it talks to.
 """
 
+import functools
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -90,8 +91,12 @@ def configure_sqlite(engine: AsyncEngine) -> None:
     where an immediate one waits; so the driver is told to leave transactions to us.
     """
 
-    @sa.event.listens_for(engine.sync_engine, "connect")
+    @sa.event.listens_for(engine.sync_engine, "connect", insert=True)
     def _connect(connection: Any, _record: object) -> None:
+        # The driver's thread ends at the first stop; whoever asks for a second waits for ever, and with
+        # him the end of the process. A request that is given up while it gives up its connection asks twice.
+        driver = connection.driver_connection
+        driver.stop = functools.cache(driver.stop)
         connection.isolation_level = None
         cursor = connection.cursor()
         for name, value in SQLITE_PRAGMAS.items():
